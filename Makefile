@@ -1,0 +1,120 @@
+# strided - see README.md. `make help` lists the targets.
+#
+# B      where everything built goes; sanitizer builds use a folder of their own
+# CC     gcc or clang
+# SAN    extra compile and link flags of a sanitizer build
+# WERROR empty, or -Werror
+
+B ?= build
+CC = gcc
+SAN ?=
+WERROR ?=
+VERSION := 0.1.0
+TARGET_ARCH_NAME := $(shell $(CC) -dumpmachine | cut -d- -f1)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla $(WERROR)
+CFLAGS ?= -O2 -g
+BASE := -std=c17 $(WARN) $(CFLAGS) $(SAN) -pthread -fno-math-errno -fno-trapping-math -MMD -MP
+PACKAGES := libmicrohttpd libcjson libprotobuf-c sqlite3 gnutls libpng libjpeg zlib
+
+# One direction only: server -> proto -> core. The include paths enforce it.
+CORE_CPP := -Icore -Icore/kernels
+PROTO_CPP := $(CORE_CPP) -Iproto -I$(B)/proto -D_GNU_SOURCE $(shell pkg-config --cflags libcjson libprotobuf-c libpng libjpeg zlib)
+SERVER_CPP := $(CORE_CPP) -Iproto -Iserver -D_GNU_SOURCE -DSTRIDED_VERSION='"$(VERSION)"' $(shell pkg-config --cflags libmicrohttpd sqlite3 gnutls)
+TEST_CPP := $(PROTO_CPP) $(SERVER_CPP) -Itests $(shell pkg-config --cflags check libcurl)
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -lm
+
+# Kernels written once over vector extensions, compiled once per instruction set.
+KERNEL_MULTI := $(wildcard core/kernels/multi/*.c)
+ifeq ($(TARGET_ARCH_NAME),x86_64)
+ISAS := baseline avx2 avx512
+else ifeq ($(TARGET_ARCH_NAME),aarch64)
+ISAS := neon
+else
+ISAS := baseline
+endif
+ISA_baseline :=
+ISA_avx2 := -mavx2 -mfma
+ISA_avx512 := -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma -mprefer-vector-width=512
+ISA_neon :=
+
+CORE_SRC := $(wildcard core/*.c core/layers/*.c core/kernels/*.c)
+PROTO_SRC := $(wildcard proto/*.c)
+SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c))
+TEST_SRC := $(wildcard tests/test_*.c)
+
+CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o) \
+    $(foreach isa,$(ISAS),$(KERNEL_MULTI:%.c=$(B)/%.$(isa).o))
+PROTO_OBJ := $(PROTO_SRC:%.c=$(B)/%.o) $(B)/proto/onnx.pb-c.o
+SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o) $(B)/server/openapi.o
+TESTS := $(TEST_SRC:tests/%.c=$(B)/tests/%)
+
+.PHONY: all
+all: $(B)/strided
+
+$(B)/core/%.o: core/%.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE) -fopenmp $(CORE_CPP) -c $< -o $@
+
+define isa_rule
+$(B)/core/kernels/multi/%.$(1).o: core/kernels/multi/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(BASE) -O3 $$(ISA_$(1)) -DKERNEL_ISA=$(1) $$(CORE_CPP) -c $$< -o $$@
+endef
+$(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
+
+$(B)/proto/onnx.pb-c.c: proto/onnx.proto
+	@mkdir -p $(@D)
+	protoc-c --proto_path=proto --c_out=$(B)/proto $<
+$(B)/proto/onnx.pb-c.h: $(B)/proto/onnx.pb-c.c
+$(B)/proto/onnx.pb-c.o: $(B)/proto/onnx.pb-c.c
+	$(CC) $(BASE) $(PROTO_CPP) -c $< -o $@
+
+$(B)/proto/%.o: proto/%.c | $(B)/proto/onnx.pb-c.h
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(PROTO_CPP) -c $< -o $@
+
+# The OpenAPI document is kept as YAML and served as JSON.
+$(B)/openapi.json: proto/openapi.yaml
+	@mkdir -p $(@D)
+	/usr/bin/python3 -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, separators=(",", ":"))' < $< > $@.tmp
+	mv $@.tmp $@
+$(B)/server/openapi.o: $(B)/openapi.json
+	@mkdir -p $(@D)
+	cd $(B) && printf '.section .rodata\n.global openapi_json\n.global openapi_json_end\nopenapi_json:\n.incbin "openapi.json"\nopenapi_json_end:\n.byte 0\n.section .note.GNU-stack,"",@progbits\n' | $(CC) -x assembler -c - -o server/openapi.o
+
+$(B)/server/%.o: server/%.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(SERVER_CPP) -c $< -o $@
+
+$(B)/libcore.a: $(CORE_OBJ)
+	rm -f $@ && ar rcs $@ $^
+$(B)/libproto.a: $(PROTO_OBJ)
+	rm -f $@ && ar rcs $@ $^
+$(B)/libserver.a: $(SERVER_OBJ)
+	rm -f $@ && ar rcs $@ $^
+
+$(B)/strided: $(B)/server/main.o $(B)/libserver.a $(B)/libproto.a $(B)/libcore.a
+	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(LIBS)
+
+# Tests: tests/test_core_* see core only, test_proto_* core and proto, test_server_* everything.
+$(B)/tests/harness.o: tests/harness.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(TEST_CPP) -c $< -o $@
+$(B)/tests/%.o: tests/%.c | $(B)/proto/onnx.pb-c.h
+	@mkdir -p $(@D)
+	$(CC) $(BASE) -fopenmp $(TEST_CPP) -c $< -o $@
+TEST_LIBS = $(shell pkg-config --libs check libcurl)
+$(B)/tests/test_core_%: $(B)/tests/test_core_%.o $(B)/tests/harness.o $(B)/libcore.a
+	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) -lm
+$(B)/tests/test_proto_%: $(B)/tests/test_proto_%.o $(B)/tests/harness.o $(B)/libproto.a $(B)/libcore.a
+	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
+$(B)/tests/test_server_%: $(B)/tests/test_server_%.o $(B)/tests/harness.o $(B)/libserver.a $(B)/libproto.a $(B)/libcore.a
+	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
+.PRECIOUS: $(B)/tests/%.o
+
+.PHONY: clean
+clean:
+	rm -rf build
+
+-include $(CORE_OBJ:.o=.d) $(PROTO_OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(TESTS:=.d) $(B)/server/main.d $(B)/tests/harness.d

@@ -1,0 +1,50 @@
+/* limits.h - every bound of strided, in one place, with its reason. A request past one of these
+ * gets a 4xx or 503 that names the bound. */
+#ifndef STRIDED_LIMITS_H
+#define STRIDED_LIMITS_H
+
+/* Shapes and nets. */
+enum {
+    CNN_DIM_MAX = 65536,             /* one axis, channels or units */
+    CNN_ELEMENTS_MAX = 1 << 28,      /* elements of one feature map of one sample */
+    CNN_PARAMS_MAX = 1 << 28,        /* parameters of a net; vgg16 has 138 million */
+    CNN_LAYERS_MAX = 512,            /* nodes of a net */
+    CNN_INPUTS_MAX = 8,              /* inputs of an add or a concat */
+    CNN_NAME_MAX = 64,               /* bytes of a layer's name with its NUL */
+    CNN_KERNEL_MAX = 1024,           /* kernel, stride, dilation, padding along one axis */
+    CNN_CLASSES_MAX = 4096,
+};
+
+/* Training. */
+enum {
+    CNN_EPOCHS_MAX = 100000,
+    CNN_BATCH_MAX = 16384,
+    CNN_THREADS_MAX = 256,
+    CNN_SAMPLES_MAX = 1 << 26,       /* samples of one split */
+    CNN_FAILURES_MAX = 1000,         /* misclassified samples kept of one evaluation */
+};
+
+/* HTTP and JSON. */
+enum {
+    LIMIT_JSON_DEPTH = 64,
+    LIMIT_JSON_BODY_BYTES = 1 << 20,         /* documents that are not tensors */
+    LIMIT_PREDICT_BODY_BYTES = 64 << 20,
+    LIMIT_DATASET_BODY_BYTES = 1 << 30,
+    LIMIT_BODY_MEMORY_BYTES = 1 << 20,       /* a body past this waits in an unlinked file */
+    LIMIT_PREDICT_SAMPLES = 4096,            /* samples of one predict request */
+    LIMIT_IMAGE_PIXELS = 1 << 24,            /* of a decoded PNG or JPEG; 4096 x 4096 */
+    LIMIT_MULTIPART_PARTS = 4096,
+    LIMIT_MULTIPART_HEADER_BYTES = 4096,
+    LIMIT_NAME_BYTES = 64,                   /* a model's or dataset's name */
+    LIMIT_LABEL_BYTES = 128,
+    LIMIT_QUERY_BYTES = 8192,
+    LIMIT_CONNECTIONS = 1024,
+    LIMIT_CONNECTION_IDLE_S = 60,
+    LIMIT_MODEL_FILE_BYTES = 1 << 30,
+    LIMIT_GENERATED_SAMPLES = 1000000,
+    LIMIT_JOBS_QUEUED = 10000,
+    LIMIT_LOSS_POINTS = 1000,                /* batch points in one /loss reply */
+    LIMIT_TOOL_ELEMENTS = 1 << 16,
+};
+
+#endif

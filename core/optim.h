@@ -1,0 +1,61 @@
+/* optim.h - optimizers and learning-rate schedules: one loop over one block each.
+ *
+ * Formulas and defaults are PyTorch's (torch.optim): SGD with momentum, dampening 0 and Nesterov;
+ * Adam (Kingma and Ba 2015) with L2 weight decay; AdamW (Loshchilov and Hutter 2019) with decoupled
+ * decay; RMSprop (Hinton) with smoothing alpha and optional momentum.
+ */
+#ifndef STRIDED_OPTIM_H
+#define STRIDED_OPTIM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+
+enum cnn_optim_type { CNN_SGD, CNN_ADAM, CNN_ADAMW, CNN_RMSPROP, CNN_OPTIM_COUNT };
+const char *cnn_optim_name(enum cnn_optim_type type); /* "sgd", "adam", "adamw", "rmsprop" */
+
+struct cnn_optim_config {
+    enum cnn_optim_type type;
+    double lr;
+    double momentum;     /* sgd, rmsprop; default 0 */
+    bool nesterov;       /* sgd */
+    double weight_decay; /* default 0; adamw 0.01 */
+    double beta1, beta2; /* adam, adamw; .9 .999 */
+    double alpha;        /* rmsprop; .99 */
+    double epsilon;      /* 1e-8 */
+};
+/* The defaults of a type; lr: sgd .01, adam and adamw .001, rmsprop .01. */
+struct cnn_optim_config cnn_optim_defaults(enum cnn_optim_type type);
+/* Refuses what is out of range or not finite, naming "optimizer.lr" and so on. */
+bool cnn_optim_check(const struct cnn_optim_config *config, struct err *e);
+
+struct cnn_optim; /* config, step count and moment blocks */
+struct cnn_optim *cnn_optim_new(const struct cnn_optim_config *config, size_t count,
+                                struct err *e);
+void cnn_optim_free(struct cnn_optim *optim);
+/* One step with learning rate lr over count parameters. Elementwise, so any number of threads
+ * gives the same bits. */
+void cnn_optim_step(struct cnn_optim *optim, float *params, const float *grads, double lr,
+                    int threads);
+
+enum cnn_schedule_type { CNN_CONSTANT, CNN_STEP, CNN_COSINE, CNN_SCHEDULE_COUNT };
+const char *cnn_schedule_name(enum cnn_schedule_type type); /* "constant", "step", "cosine" */
+
+struct cnn_schedule {
+    enum cnn_schedule_type type;
+    int step_epochs;     /* step: every so many epochs ... */
+    double gamma;        /* ... the rate is multiplied by this */
+    double min_lr;       /* cosine: the floor reached at the last step */
+    double warmup_epochs; /* linear from 0 over the first epochs, before any type; 0 = none */
+};
+bool cnn_schedule_check(const struct cnn_schedule *schedule, struct err *e);
+/* The rate at `step` (0-based, of steps_per_epoch * epochs in all). */
+double cnn_schedule_lr(const struct cnn_schedule *schedule, double lr, int64_t step,
+                       int64_t steps_per_epoch, int epochs);
+
+/* Scales grads so that their Euclidean norm is at most `limit` (<= 0: leaves them); returns the
+ * norm before. The sum is taken in double over fixed blocks, in order. */
+double cnn_clip_norm(float *grads, size_t count, double limit);
+
+#endif

@@ -1,0 +1,69 @@
+/* train.h - the trainer: epochs of shuffled batches over a net, with validation after each.
+ *
+ * Same net, samples, configuration and seed: the same weights bit for bit, at any number of
+ * threads (on one instruction set).
+ */
+#ifndef STRIDED_TRAIN_H
+#define STRIDED_TRAIN_H
+
+#include <stdatomic.h>
+
+#include "eval.h"
+#include "optim.h"
+
+enum cnn_publish { CNN_PUBLISH_BEST, CNN_PUBLISH_LAST };
+
+struct cnn_train_config {
+    int epochs, batch_size, threads;
+    uint64_t seed; /* of shuffling, dropout and the validation split (not of the weights) */
+    struct cnn_optim_config optimizer;
+    struct cnn_schedule schedule;
+    enum cnn_loss_type loss;
+    double clip_norm;         /* <= 0: none */
+    double validation_split;  /* [0,1): this part of the training samples, drawn by the seed, is
+                                 held out and validated on instead of `validation` */
+    enum cnn_publish publish; /* which weights the net holds at the end */
+    int patience;             /* early stopping: epochs without a better one; 0 = off */
+};
+/* 5 epochs, batch 32, Adam, cross-entropy, best weights, all threads of the machine. */
+struct cnn_train_config cnn_train_defaults(void);
+/* Bounds of limits.h and finite numbers; errors name the API's field ("batch_size"). */
+bool cnn_train_check(const struct cnn_train_config *config, struct err *e);
+
+struct cnn_batch_report {
+    int epoch, batch, batches; /* 1-based */
+    double loss, accuracy;     /* of the epoch so far */
+    double batch_loss;         /* of this batch */
+    double lr;
+};
+
+struct cnn_epoch_report {
+    int epoch;
+    double loss, accuracy;      /* running means over the epoch's batches */
+    const struct cnn_eval *val; /* NULL when there is nothing to validate on */
+    bool best;                  /* the best so far: highest validation accuracy, then lowest
+                                   validation loss; without validation, lowest training loss */
+};
+
+struct cnn_train_hooks {
+    void *context;
+    void (*batch)(void *context, const struct cnn_batch_report *report); /* may be NULL */
+    /* After every epoch; false (with *e) ends training with that error. May be NULL. */
+    bool (*epoch)(void *context, const struct cnn_epoch_report *report, struct err *e);
+    const atomic_bool *cancel; /* polled every batch; may be NULL */
+};
+
+struct cnn_train_result {
+    int epochs_run, best_epoch;
+    bool stopped_early;
+};
+
+/* Trains net in place. validation may be NULL or empty. Fails with ERR_CANCELLED, ERR_DIVERGED
+ * ("non-finite loss at epoch 2, batch 17"), ERR_NO_MEMORY or the epoch hook's error; then the net
+ * holds the best finite weights so far if an epoch was completed (result->best_epoch > 0). */
+bool cnn_train(struct cnn_net *net, const struct cnn_samples *train,
+               const struct cnn_samples *validation, const struct cnn_train_config *config,
+               const struct cnn_train_hooks *hooks, struct cnn_train_result *result,
+               struct err *e);
+
+#endif
