@@ -12,7 +12,7 @@ enum {
     CNN_INPUTS_MAX = 8,              /* inputs of an add or a concat */
     CNN_NAME_MAX = 64,               /* bytes of a layer's name with its NUL */
     CNN_KERNEL_MAX = 1024,           /* kernel, stride, dilation, padding along one axis */
-    CNN_CLASSES_MAX = 4096,
+    CNN_CLASSES_MAX = 1024,         /* a confusion matrix has the square of it */
 };
 
 /* Training. */

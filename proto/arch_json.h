@@ -1,0 +1,30 @@
+/* arch_json.h - architectures as JSON <-> cnn_spec.
+ *
+ * {"input":[1,28,28],"layers":[{"type":"conv2d","filters":32,"kernel":3,"padding":"same"},...]}
+ * or a preset's name as a string. Layer types: conv1d|2d|3d, max_pool1d|2d|3d, avg_pool1d|2d|3d,
+ * global_avg_pool, dense, flatten, relu, leaky_relu, tanh, sigmoid, softmax, log_softmax, dropout,
+ * batch_norm, add, concat. kernel/size, stride, dilation, padding: a number or one per axis;
+ * padding also "valid", "same", "full". `name` and `inputs` (names of earlier layers, or "input")
+ * make a DAG. Unknown types and fields are refused by name.
+ */
+#ifndef STRIDED_ARCH_JSON_H
+#define STRIDED_ARCH_JSON_H
+
+#include "json_write.h"
+#include "spec.h"
+
+struct cJSON;
+
+/* `json` is a string (preset) or an object. `input` and `classes` come from the dataset, or are
+ * NULL and 0: then an object must carry "input" and a preset takes its usual ones. When both are
+ * known an object's "input" must agree. The spec is not yet checked: cnn_net_new does that. Error
+ * fields are relative: "layers[2].kernel". */
+bool arch_parse(const struct cJSON *json, const struct cnn_shape *input, int classes,
+                struct cnn_spec *spec, struct err *e);
+/* The same from text. */
+bool arch_parse_text(const char *text, size_t size, const struct cnn_shape *input, int classes,
+                     struct cnn_spec *spec, struct err *e);
+/* Writes the object form, every option spelled out; arch_parse reads it back to the same spec. */
+void arch_write(struct json_writer *w, const struct cnn_spec *spec);
+
+#endif

@@ -1,0 +1,11 @@
+/* base64.h - RFC 4648 base64, strict but for line breaks; "data:...;base64," prefixes accepted. */
+#ifndef STRIDED_BASE64_H
+#define STRIDED_BASE64_H
+
+#include "buf.h"
+#include "err.h"
+
+bool base64_decode(const char *text, size_t size, size_t decoded_max, struct buf *out,
+                   struct err *e);
+
+#endif

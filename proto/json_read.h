@@ -1,0 +1,37 @@
+/* json_read.h - strict JSON documents for the other readers of proto/. (cJSON stays in proto/.)
+ *
+ * json_parse is stricter than cJSON: the whole input must be one document of valid UTF-8, at most
+ * LIMIT_JSON_DEPTH deep, with no duplicate keys, no "\u0000", no number that overflows a double,
+ * nothing after the end; RFC 8259 grammar (checked by a scan of our own before cJSON sees it).
+ * The json_get functions read one member of an object: absent = left at the default; wrong type
+ * or out of range = ERR_INVALID whose field is the key and whose text says what was expected and
+ * what came.
+ */
+#ifndef STRIDED_JSON_READ_H
+#define STRIDED_JSON_READ_H
+
+#include <stdint.h>
+
+#include "err.h"
+
+struct cJSON;
+
+struct cJSON *json_parse(const char *text, size_t size, struct err *e); /* json_free it */
+void json_free(struct cJSON *json);
+/* Checks the grammar and bounds above without building anything. */
+bool json_check(const char *text, size_t size, struct err *e);
+
+bool json_is_object(const struct cJSON *json, const char *what, struct err *e);
+/* Refuses members not named in keys (a NULL-terminated list): "unknown field 'epoch'". */
+bool json_only(const struct cJSON *object, const char *const *keys, struct err *e);
+bool json_get_int(const struct cJSON *object, const char *key, int64_t low, int64_t high,
+                  int64_t *value, struct err *e);
+bool json_get_double(const struct cJSON *object, const char *key, double low, double high,
+                     double *value, struct err *e);
+bool json_get_bool(const struct cJSON *object, const char *key, bool *value, struct err *e);
+/* Borrowed from the document. */
+bool json_get_string(const struct cJSON *object, const char *key, const char **value,
+                     struct err *e);
+const struct cJSON *json_get(const struct cJSON *object, const char *key); /* NULL if absent */
+
+#endif

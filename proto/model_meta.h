@@ -1,0 +1,26 @@
+/* model_meta.h - what a model file says besides its graph; kept in ONNX metadata_props under
+ * "strided.labels", "strided.preprocess", "strided.provenance" (JSON each). */
+#ifndef STRIDED_MODEL_META_H
+#define STRIDED_MODEL_META_H
+
+#include "preprocess.h"
+
+struct model_meta {
+    int label_count;
+    char **labels; /* owned; one a class */
+    struct preprocess preprocess;
+    /* Provenance; empty or 0 when unknown. */
+    char job[32], dataset[LIMIT_NAME_BYTES + 1];
+    int dataset_version;
+    char created[32]; /* RFC 3339, UTC */
+    char split[16];   /* of the metrics: "test", "validation" or "" */
+    double test_loss, test_accuracy; /* NAN when not measured */
+    char weights_sha256[65];
+};
+
+bool model_meta_set_labels(struct model_meta *meta, char *const *labels, int count,
+                           struct err *e); /* copies */
+bool model_meta_copy(struct model_meta *to, const struct model_meta *from, struct err *e);
+void model_meta_clear(struct model_meta *meta);
+
+#endif

@@ -1,0 +1,33 @@
+/* preprocess.h - how a picture or raw bytes become a model's input; stored with the model. */
+#ifndef STRIDED_PREPROCESS_H
+#define STRIDED_PREPROCESS_H
+
+#include "dataset.h"
+#include "image.h"
+#include "json_write.h"
+
+struct cJSON;
+
+/* Whether the training pictures' borders are dark (MNIST) or light; `none`: not pictures, or
+ * mixed. With invert=auto a picture whose border is the opposite is inverted. */
+enum background { BACKGROUND_NONE, BACKGROUND_DARK, BACKGROUND_LIGHT };
+
+enum invert { INVERT_AUTO, INVERT_YES, INVERT_NO };
+
+struct preprocess {
+    struct cnn_normalize normalize;
+    enum background background;
+};
+
+/* Background of u8 pictures, from the mean of their borders: under 1/4 dark, over 3/4 light. */
+enum background preprocess_background(const struct cnn_samples *samples);
+
+/* One picture to one canonical sample [C,1,H,W]: composited on white, grey for one channel,
+ * inverted as asked, resized (antialiased triangle filter, aspect not kept), normalised. */
+bool preprocess_image(const struct preprocess *pre, const struct cnn_shape *shape,
+                      const struct image *image, enum invert invert, float *x, struct err *e);
+
+void preprocess_write(struct json_writer *w, const struct preprocess *pre);
+bool preprocess_parse(const struct cJSON *json, struct preprocess *pre, struct err *e);
+
+#endif

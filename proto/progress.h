@@ -1,0 +1,47 @@
+/* progress.h - what a training worker tells the daemon: one JSON line a message, over a pipe. */
+#ifndef STRIDED_PROGRESS_H
+#define STRIDED_PROGRESS_H
+
+#include "buf.h"
+#include "eval.h"
+
+enum progress_type {
+    PROGRESS_START, /* the net is built: parameters, batches, threads, instruction set */
+    PROGRESS_BATCH, /* a point of the loss curve */
+    PROGRESS_EPOCH, /* an epoch's figures and confusion matrix */
+    PROGRESS_DONE,  /* the model file is written; test figures and failures of its weights */
+    PROGRESS_FAIL,  /* the job failed or was cancelled, with the reason */
+};
+
+struct progress {
+    enum progress_type type;
+    /* START */
+    uint64_t parameters;
+    int threads;
+    char cpu[16]; /* kernel table in use */
+    /* BATCH, EPOCH (batches also START) */
+    int epoch, batch, batches;
+    double loss, accuracy; /* of the epoch so far, or whole */
+    double batch_loss, lr, samples_per_second;
+    double seconds; /* EPOCH: wall time of training it, without validation */
+    bool best;
+    bool has_val; /* EPOCH, DONE: the evaluation below is there */
+    /* EPOCH: on validation or test samples after the epoch. DONE: of the published weights, on the
+     * test split (else the validation samples), with failures. Owned. */
+    struct cnn_eval val;
+    char split[16]; /* what `val` was measured on: "test", "validation" */
+    /* DONE */
+    int best_epoch;
+    bool stopped_early;
+    char weights_sha256[65];
+    /* FAIL */
+    struct err error;
+};
+
+void progress_clear(struct progress *progress);
+/* Appends one line, '\n' included. */
+void progress_write(struct buf *out, const struct progress *progress);
+/* Reads one line without its '\n'; strict: a broken message is an error. */
+bool progress_parse(const char *line, size_t size, struct progress *progress, struct err *e);
+
+#endif
