@@ -12,6 +12,8 @@
 
 #include "err.h"
 
+enum { CNN_LR_MAX = 1000000 }; /* a learning rate past it is refused */
+
 enum cnn_optim_type { CNN_SGD, CNN_ADAM, CNN_ADAMW, CNN_RMSPROP, CNN_OPTIM_COUNT };
 const char *cnn_optim_name(enum cnn_optim_type type); /* "sgd", "adam", "adamw", "rmsprop" */
 
@@ -27,12 +29,12 @@ struct cnn_optim_config {
 };
 /* The defaults of a type; lr: sgd .01, adam and adamw .001, rmsprop .01. */
 struct cnn_optim_config cnn_optim_defaults(enum cnn_optim_type type);
-/* Refuses what is out of range or not finite, naming "optimizer.lr" and so on. */
+/* Refuses what is out of range or not finite, and momentum or nesterov where the type has none;
+ * names "optimizer.lr" and so on. */
 bool cnn_optim_check(const struct cnn_optim_config *config, struct err *e);
 
 struct cnn_optim; /* config, step count and moment blocks */
-struct cnn_optim *cnn_optim_new(const struct cnn_optim_config *config, size_t count,
-                                struct err *e);
+struct cnn_optim *cnn_optim_new(const struct cnn_optim_config *config, size_t count, struct err *e);
 void cnn_optim_free(struct cnn_optim *optim);
 /* One step with learning rate lr over count parameters. Elementwise, so any number of threads
  * gives the same bits. */
@@ -44,11 +46,13 @@ const char *cnn_schedule_name(enum cnn_schedule_type type); /* "constant", "step
 
 struct cnn_schedule {
     enum cnn_schedule_type type;
-    int step_epochs;     /* step: every so many epochs ... */
-    double gamma;        /* ... the rate is multiplied by this */
-    double min_lr;       /* cosine: the floor reached at the last step */
-    double warmup_epochs; /* linear from 0 over the first epochs, before any type; 0 = none */
+    int step_epochs;      /* step: every so many epochs ... */
+    double gamma;         /* ... the rate is multiplied by this */
+    double min_lr;        /* cosine: the floor reached at the last step */
+    double warmup_epochs; /* linear from 0 over the first epochs; 0 = none. The type's own curve
+                             starts where warm-up ends; the first step is above 0 */
 };
+/* Checks what the type reads; names "schedule.gamma" and so on. */
 bool cnn_schedule_check(const struct cnn_schedule *schedule, struct err *e);
 /* The rate at `step` (0-based, of steps_per_epoch * epochs in all). */
 double cnn_schedule_lr(const struct cnn_schedule *schedule, double lr, int64_t step,
