@@ -5,7 +5,7 @@
 
 /* Shapes and nets. */
 enum {
-    CNN_DIM_MAX = 65536,             /* one axis, channels or units */
+    CNN_DIM_MAX = 1 << 20,           /* one axis, channels, units or flattened features */
     CNN_ELEMENTS_MAX = 1 << 28,      /* elements of one feature map of one sample */
     CNN_PARAMS_MAX = 1 << 28,        /* parameters of a net; vgg16 has 138 million */
     CNN_LAYERS_MAX = 512,            /* nodes of a net */
