@@ -10,6 +10,7 @@
 #ifndef STRIDED_JSON_READ_H
 #define STRIDED_JSON_READ_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "err.h"

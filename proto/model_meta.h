@@ -3,6 +3,7 @@
 #ifndef STRIDED_MODEL_META_H
 #define STRIDED_MODEL_META_H
 
+#include "limits.h"
 #include "preprocess.h"
 
 struct model_meta {

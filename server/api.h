@@ -1,0 +1,21 @@
+/* api.h - the handlers behind routes.c, one api_*.c a resource. Contract: docs and openapi.yaml. */
+#ifndef STRIDED_API_H
+#define STRIDED_API_H
+
+#include "app.h"
+#include "http.h"
+
+/* api_health.c */
+http_handler api_health_live, api_health_ready, api_version, api_openapi, api_index;
+/* api_datasets.c */
+http_handler api_datasets_list, api_datasets_get, api_datasets_put, api_datasets_delete;
+/* api_jobs.c */
+http_handler api_jobs_post, api_jobs_list, api_jobs_get, api_jobs_loss, api_jobs_confusion,
+    api_jobs_failures, api_jobs_cancel, api_jobs_delete;
+/* api_models.c */
+http_handler api_models_list, api_models_get, api_models_summary, api_models_onnx,
+    api_models_evaluate, api_models_delete, api_summary, api_architectures;
+/* api_predict.c */
+http_handler api_predict;
+
+#endif

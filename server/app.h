@@ -1,0 +1,21 @@
+/* app.h - what every handler reaches: the daemon's parts, made by main.c before HTTP starts. */
+#ifndef STRIDED_APP_H
+#define STRIDED_APP_H
+
+#include <stdatomic.h>
+
+#include "config.h"
+#include "jobs.h"
+#include "registry.h"
+#include "store.h"
+
+struct app {
+    struct config config;
+    struct store *store;
+    struct registry *registry;
+    struct jobs *jobs;
+    atomic_bool ready;    /* false while loading and draining: /health/ready answers 503 */
+    atomic_bool draining;
+};
+
+#endif

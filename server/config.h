@@ -1,0 +1,26 @@
+/* config.h - the daemon's settings. A flag wins over the environment, which wins over the file,
+ * which wins over the default. One table in config.c names each setting for all three and --help:
+ * --data-dir, STRIDED_DATA_DIR, `data-dir = PATH`. */
+#ifndef STRIDED_CONFIG_H
+#define STRIDED_CONFIG_H
+
+#include "err.h"
+
+struct config {
+    char listen[128];     /* "127.0.0.1:8080"; port 0 = any free one, printed at start */
+    char data_dir[4096];  /* default "./strided-data" */
+    int threads;          /* of one training job and of an evaluation; default: all cores */
+    int http_threads;     /* of the HTTP server; default 4 */
+    int work_threads;     /* that run requests which take long; default 4 */
+    int drain_s;          /* how long SIGTERM waits for requests in flight; default 10 */
+    bool bootstrap;       /* make a first dataset and model in an empty data directory */
+    bool access_log;      /* default on */
+};
+
+/* Reads argv after the subcommand, the environment and the file named by --config. On failure *e
+ * names the setting. help: --help was given. */
+bool config_load(struct config *config, int argc, char **argv, bool *help, struct err *e);
+/* The settings part of --help, one line a setting, to stdout. */
+void config_print_help(void);
+
+#endif

@@ -1,0 +1,52 @@
+/* registry.h - the models that serve: loaded versions, counted references, atomic publication.
+ *
+ * The table is guarded by one mutex held only for look-ups and swaps. A version is immutable once
+ * loaded; whoever acquired it may use it until release, also after a newer one took its place or
+ * it was deleted. Each version keeps a pool of inference workspaces.
+ */
+#ifndef STRIDED_REGISTRY_H
+#define STRIDED_REGISTRY_H
+
+#include "model_meta.h"
+#include "store.h"
+#include "workspace.h"
+
+struct registry;
+struct model { /* one loaded version; read-only */
+    char name[LIMIT_NAME_BYTES + 1];
+    int version;
+    struct cnn_net *net;
+    struct model_meta meta;
+    char sha256[65];
+    char path[4400]; /* its ONNX file */
+};
+
+struct registry *registry_new(struct store *store);
+void registry_free(struct registry *registry);
+/* Loads what the catalogue lists; a file that is missing or damaged is logged and left out. */
+bool registry_load(struct registry *registry, struct err *e);
+
+/* Takes a finished ONNX file (in tmp/): checks that it reads, moves it to its place, and returns
+ * what the catalogue's row must hold. The caller stores the row (store_model_add or
+ * store_job_end) and then calls registry_serve; if storing fails, registry_discard. */
+bool registry_stage(struct registry *registry, const char *name, const char *temp,
+                    const char *job, struct store_model *row, struct model **model,
+                    struct err *e);
+void registry_serve(struct registry *registry, struct model *model); /* takes model */
+void registry_discard(struct registry *registry, struct model *model);
+
+/* name NULL or "": the only model there is, or the one named "default"; ERR_NOT_FOUND says which
+ * names exist. version 0 = the active one. */
+struct model *registry_acquire(struct registry *registry, const char *name, int version,
+                               struct err *e);
+void registry_release(struct registry *registry, struct model *model);
+
+/* A workspace for inference on this version, from its pool; give it back after use. */
+struct cnn_workspace *registry_workspace_take(struct registry *registry, struct model *model,
+                                              int samples, struct err *e);
+void registry_workspace_give(struct registry *registry, struct model *model,
+                             struct cnn_workspace *ws);
+
+bool registry_delete(struct registry *registry, const char *name, int version, struct err *e);
+
+#endif

@@ -1,0 +1,126 @@
+/* store.h - the catalogue of datasets, jobs, metrics and models: the only user of SQLite.
+ *
+ * One database, WAL, synchronous=FULL, prepared statements; one connection behind one mutex, so any
+ * thread may call. Each function is one transaction: when it returns true, what it wrote is on
+ * disk. Rows are handed out as copies that the caller frees with the _clear function.
+ */
+#ifndef STRIDED_STORE_H
+#define STRIDED_STORE_H
+
+#include <stdint.h>
+
+#include "progress.h"
+#include "report.h"
+
+struct store;
+struct store *store_open(const char *path, struct err *e); /* creates or migrates the schema */
+void store_close(struct store *store);
+
+/* ---- datasets: one row a version ---- */
+struct store_dataset {
+    char name[LIMIT_NAME_BYTES + 1];
+    int version;
+    char *info; /* JSON for GET /datasets/D (see datasets.c) */
+    uint64_t bytes;
+    char created[32];
+};
+void store_dataset_clear(struct store_dataset *row);
+/* Versions count up and are never given twice, not even after a delete. */
+bool store_next_version(struct store *store, const char *kind, const char *name, int *version,
+                        struct err *e); /* kind "dataset" or "model" */
+bool store_dataset_add(struct store *store, const struct store_dataset *row, struct err *e);
+/* version 0 = the newest. ERR_NOT_FOUND: "no dataset 'x'". */
+bool store_dataset_get(struct store *store, const char *name, int version,
+                       struct store_dataset *row, struct err *e);
+bool store_datasets(struct store *store, struct store_dataset **rows, int *count, struct err *e);
+bool store_dataset_delete(struct store *store, const char *name, struct err *e); /* all versions */
+
+/* ---- models: one row a version ---- */
+struct store_model {
+    char name[LIMIT_NAME_BYTES + 1];
+    int version;
+    char *info;       /* JSON members shown by GET /models/M (see registry.c) */
+    char sha256[65];  /* of the file */
+    char job[32];     /* "" when put by hand */
+    char created[32];
+    bool active;      /* the version that answers when none is named */
+};
+void store_model_clear(struct store_model *row);
+bool store_model_add(struct store *store, const struct store_model *row, struct err *e);
+bool store_models(struct store *store, struct store_model **rows, int *count, struct err *e);
+bool store_model_delete(struct store *store, const char *name, int version,
+                        struct err *e); /* version 0 = all; a new newest becomes active */
+
+/* ---- jobs ---- */
+enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED };
+const char *job_state_name(enum job_state state);
+struct store_job {
+    int64_t id; /* counts up, never reused */
+    enum job_state state;
+    char *request; /* JSON of job_request_write */
+    char model[LIMIT_NAME_BYTES + 1], dataset[LIMIT_NAME_BYTES + 1];
+    int dataset_version, model_version; /* model_version 0 until published */
+    int epochs, epoch;                  /* asked for; finished */
+    uint64_t parameters;
+    int threads;
+    char cpu[16];
+    char error[512]; /* "" = none */
+    char weights_sha256[65];
+    char created[32], started[32], finished[32]; /* RFC 3339, UTC; "" = not yet */
+    /* Figures of the last finished epoch and of the end; NAN = none. */
+    double loss, accuracy, val_loss, val_accuracy, test_loss, test_accuracy;
+    int best_epoch;
+};
+void store_job_clear(struct store_job *row);
+bool store_job_add(struct store *store, struct store_job *row, const char *idempotency_key,
+                   bool *replayed, struct err *e); /* sets row->id; replayed: the earlier job */
+bool store_job_get(struct store *store, int64_t id, struct store_job *row, struct err *e);
+bool store_jobs(struct store *store, struct store_job **rows, int *count, struct err *e);
+bool store_job_count(struct store *store, enum job_state state, int *count, struct err *e);
+/* The oldest queued job becomes running and is returned; *found false when none waits. */
+bool store_job_start_next(struct store *store, struct store_job *row, bool *found,
+                          struct err *e);
+bool store_job_started(struct store *store, int64_t id, const struct progress *start,
+                       struct err *e);
+/* One epoch: its row, confusion matrix, batch points since the last one, and the job's figures. */
+bool store_job_epoch(struct store *store, int64_t id, const struct progress *epoch,
+                     const struct report_batch *points, int point_count, struct err *e);
+/* The end: state, error text, figures, failures, and for a success the model's row, in one
+ * transaction. model NULL unless one is published. Only a job that is queued or running can end:
+ * else ERR_CONFLICT. */
+bool store_job_end(struct store *store, int64_t id, enum job_state state, const char *error,
+                   const struct progress *done, const struct store_model *model,
+                   struct err *e);
+/* At start: jobs left running by a daemon that died become failed with this reason. */
+bool store_jobs_interrupted(struct store *store, const char *reason, int *count, struct err *e);
+bool store_job_delete(struct store *store, int64_t id, struct err *e);
+
+bool store_job_epochs(struct store *store, int64_t id, int since_epoch,
+                      struct report_epoch **rows, int *count, struct err *e);
+/* Thinned evenly to at most points_max. */
+bool store_job_batches(struct store *store, int64_t id, int points_max,
+                       struct report_batch **rows, int *count, struct err *e);
+/* epoch 0 = the published weights' final one if there is one, else the last. The labels are the dataset's:
+ * kept with the job. */
+struct store_confusion {
+    int epoch, classes;
+    uint32_t *confusion;
+    char split[16];
+};
+bool store_job_confusion(struct store *store, int64_t id, int epoch,
+                         struct store_confusion *confusion, struct err *e);
+bool store_job_set_labels(struct store *store, int64_t id, char *const *labels, int count,
+                          struct err *e);
+bool store_job_labels(struct store *store, int64_t id, char ***labels, int *count,
+                      struct err *e); /* free each, then the array */
+/* Of the final evaluation, most confident first; actual and predicted -1 = any. */
+struct store_failures {
+    int count, classes;
+    struct cnn_failure *failures;
+    float *scores; /* [count, classes] */
+    char split[16];
+};
+bool store_job_failures(struct store *store, int64_t id, int actual, int predicted, int limit,
+                        struct store_failures *failures, struct err *e);
+
+#endif
