@@ -6,8 +6,11 @@
 #include "loss.h"
 #include "net.h"
 
+/* True when the net takes these samples and has one output a class; else ERR_INVALID. */
+bool cnn_samples_fit(const struct cnn_net *net, const struct cnn_samples *samples, struct err *e);
+
 struct cnn_failure {
-    uint32_t sample; /* position in the split */
+    uint32_t sample; /* position in the split (index[i], not i) */
     uint16_t actual, predicted;
     float score; /* of the predicted class */
 };
@@ -22,8 +25,10 @@ struct cnn_eval {
     float *failure_scores; /* [failure_count, classes] */
 };
 
-/* Evaluates index[0..n) of samples (NULL: all). failures_max may be 0. The result does not
- * depend on threads; the caller clears it. */
+/* Evaluates index[0..n) of samples (index NULL: all, n ignored); ERR_INVALID when there are none
+ * or they do not fit the net. failures_max may be 0. The net is only read. The result does not
+ * depend on threads: the loss adds in double, chunk after chunk of fixed size. On success the
+ * caller clears *eval; on failure it holds nothing. A loss that is not finite is no error. */
 bool cnn_evaluate(const struct cnn_net *net, const struct cnn_samples *samples,
                   const uint32_t *index, uint32_t n, struct cnn_loss loss, int threads,
                   int failures_max, struct cnn_eval *eval, struct err *e);

@@ -47,6 +47,7 @@ struct cnn_epoch_report {
 
 struct cnn_train_hooks {
     void *context;
+    /* After every optimizer step. */
     void (*batch)(void *context, const struct cnn_batch_report *report); /* may be NULL */
     /* After every epoch; false (with *e) ends training with that error. May be NULL. */
     bool (*epoch)(void *context, const struct cnn_epoch_report *report, struct err *e);
@@ -58,12 +59,12 @@ struct cnn_train_result {
     bool stopped_early;
 };
 
-/* Trains net in place. validation may be NULL or empty. Fails with ERR_CANCELLED, ERR_DIVERGED
- * ("non-finite loss at epoch 2, batch 17"), ERR_NO_MEMORY or the epoch hook's error; then the net
- * holds the best finite weights so far if an epoch was completed (result->best_epoch > 0). */
+/* Trains net in place. validation may be NULL or empty; hooks may be NULL. Fails with ERR_INVALID
+ * (the configuration, or samples that do not fit), ERR_CANCELLED, ERR_DIVERGED ("non-finite loss
+ * at epoch 2, batch 17"), ERR_NO_MEMORY or the epoch hook's error; then the net holds the best
+ * finite weights so far if an epoch was completed (result->best_epoch > 0). */
 bool cnn_train(struct cnn_net *net, const struct cnn_samples *train,
                const struct cnn_samples *validation, const struct cnn_train_config *config,
-               const struct cnn_train_hooks *hooks, struct cnn_train_result *result,
-               struct err *e);
+               const struct cnn_train_hooks *hooks, struct cnn_train_result *result, struct err *e);
 
 #endif

@@ -1,0 +1,277 @@
+#include "eval.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "memory.h"
+#include "workspace.h"
+
+enum {
+    CHUNK_SAMPLES_MAX = 64,
+    CHUNK_FLOATS_MAX = 4 << 20, /* feature maps of one chunk, past one sample */
+};
+
+bool cnn_samples_fit(const struct cnn_net *net, const struct cnn_samples *samples, struct err *e)
+{
+    char takes[CNN_SHAPE_TEXT], holds[CNN_SHAPE_TEXT];
+    const struct cnn_shape *out = cnn_net_output(net);
+    if (!cnn_shape_equal(&net->input, &samples->shape))
+        return err_set(e, ERR_INVALID, "model takes %s but the samples are %s",
+                       cnn_shape_text(&net->input, takes), cnn_shape_text(&samples->shape, holds));
+    if (cnn_shape_pixels(out) != 1)
+        return err_set(e, ERR_INVALID, "model's output %s is not one score a class",
+                       cnn_shape_text(out, takes));
+    if (out->c != samples->classes)
+        return err_set(e, ERR_INVALID, "model has %d outputs but the samples have %d classes",
+                       out->c, samples->classes);
+    return true;
+}
+
+/* One evaluation in progress. */
+struct pass {
+    const struct cnn_net *net;
+    const struct cnn_samples *samples;
+    const uint32_t *index;
+    uint32_t n;
+    struct cnn_loss loss;
+    int threads, classes;
+    uint32_t chunk;                    /* samples; a function of the net alone */
+    struct cnn_workspace **workspaces; /* [threads] */
+    float **scores;                    /* [threads][chunk, classes] */
+    double *losses;                    /* [chunks] */
+    uint16_t *predicted;               /* [n] */
+    float *confidence;                 /* [n]; score of the predicted class */
+};
+
+static uint32_t chunk_samples(const struct cnn_net *net)
+{
+    size_t floats = cnn_shape_count(&net->input);
+    for (int i = 0; i < net->node_count; i++)
+        floats += cnn_shape_count(&net->nodes[i].out);
+    size_t fit = CHUNK_FLOATS_MAX / floats;
+    return fit < 1 ? 1 : fit > CHUNK_SAMPLES_MAX ? CHUNK_SAMPLES_MAX : (uint32_t)fit;
+}
+
+static void pass_clear(struct pass *pass)
+{
+    for (int t = 0; t < pass->threads; t++) {
+        if (pass->workspaces)
+            cnn_workspace_free(pass->workspaces[t]);
+        if (pass->scores)
+            free(pass->scores[t]);
+    }
+    free(pass->workspaces);
+    free(pass->scores);
+    free(pass->losses);
+    free(pass->predicted);
+    free(pass->confidence);
+}
+
+static bool pass_init(struct pass *pass, int threads, struct err *e)
+{
+    pass->classes = pass->samples->classes;
+    pass->chunk = chunk_samples(pass->net);
+    uint32_t chunks = (pass->n - 1) / pass->chunk + 1;
+    pass->threads = (uint32_t)threads < chunks ? threads : (int)chunks;
+    size_t teams = (size_t)pass->threads;
+    if (!(pass->workspaces = memory_new(teams, sizeof *pass->workspaces, e)) ||
+        !(pass->scores = memory_new(teams, sizeof *pass->scores, e)) ||
+        !(pass->losses = memory_new(chunks, sizeof *pass->losses, e)) ||
+        !(pass->predicted = memory_new(pass->n, sizeof *pass->predicted, e)) ||
+        !(pass->confidence = memory_new(pass->n, sizeof *pass->confidence, e)))
+        return false;
+    size_t row = (size_t)pass->classes * sizeof(float);
+    for (size_t t = 0; t < teams; t++) {
+        pass->workspaces[t] = cnn_workspace_new(pass->net, (int)pass->chunk, CNN_INFER, e);
+        pass->scores[t] = memory_new(pass->chunk, row, e);
+        if (!pass->workspaces[t] || !pass->scores[t])
+            return false;
+    }
+    return true;
+}
+
+static uint32_t pass_sample(const struct pass *pass, uint32_t i)
+{
+    return pass->index ? pass->index[i] : i;
+}
+
+/* Runs the net over n samples; leaves their scores in `scores` and returns the raw output. */
+static const float *run_net(const struct pass *pass, struct cnn_workspace *ws,
+                            const uint32_t *index, uint32_t first, int n, float *scores)
+{
+    cnn_samples_gather(pass->samples, index, first, n, cnn_workspace_input(ws));
+    const float *out = cnn_forward(pass->net, ws, n);
+    memcpy(scores, out, (size_t)n * (size_t)pass->classes * sizeof(float));
+    cnn_scores(pass->net, scores, n);
+    return out;
+}
+
+static void judge_chunk(struct pass *pass, uint32_t chunk)
+{
+    uint32_t first = chunk * pass->chunk;
+    int n = (int)(pass->n - first < pass->chunk ? pass->n - first : pass->chunk);
+    uint16_t labels[CHUNK_SAMPLES_MAX];
+    for (int i = 0; i < n; i++)
+        labels[i] = pass->samples->labels[pass_sample(pass, first + (uint32_t)i)];
+
+    struct cnn_workspace *ws = pass->workspaces[omp_get_thread_num()];
+    float *scores = pass->scores[omp_get_thread_num()];
+    const float *out = pass->index ? run_net(pass, ws, pass->index + first, 0, n, scores)
+                                   : run_net(pass, ws, NULL, first, n, scores);
+    pass->losses[chunk] = cnn_loss_eval(pass->loss, n, pass->classes, out, labels, 0, NULL);
+    for (int i = 0; i < n; i++) {
+        size_t row = (size_t)i * (size_t)pass->classes;
+        int predicted = cnn_argmax(out + row, pass->classes);
+        pass->predicted[first + (uint32_t)i] = (uint16_t)predicted;
+        pass->confidence[first + (uint32_t)i] = scores[row + (size_t)predicted];
+    }
+}
+
+static void judge(struct pass *pass)
+{
+    uint32_t chunks = (pass->n - 1) / pass->chunk + 1;
+#pragma omp parallel for num_threads(pass->threads) schedule(dynamic, 1)
+    for (uint32_t chunk = 0; chunk < chunks; chunk++)
+        judge_chunk(pass, chunk);
+}
+
+static uint32_t fill_confusion(const struct pass *pass, struct cnn_eval *eval)
+{
+    uint32_t correct = 0;
+    for (uint32_t i = 0; i < pass->n; i++) {
+        uint16_t actual = pass->samples->labels[pass_sample(pass, i)];
+        eval->confusion[(size_t)actual * (size_t)pass->classes + pass->predicted[i]]++;
+        correct += actual == pass->predicted[i];
+    }
+    return correct;
+}
+
+/* Most confident first, then by sample; NaN last. */
+static int compare_failures(const void *a, const void *b)
+{
+    const struct cnn_failure *left = a, *right = b;
+    float left_score = isnan(left->score) ? -1 : left->score;
+    float right_score = isnan(right->score) ? -1 : right->score;
+    if (left_score != right_score)
+        return left_score > right_score ? -1 : 1;
+    return (left->sample > right->sample) - (left->sample < right->sample);
+}
+
+/* Every failure in order; the caller frees. */
+static struct cnn_failure *sorted_failures(const struct pass *pass, uint32_t count, struct err *e)
+{
+    struct cnn_failure *failures = memory_new(count, sizeof *failures, e);
+    if (!failures)
+        return NULL;
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < pass->n; i++) {
+        uint32_t sample = pass_sample(pass, i);
+        if (pass->samples->labels[sample] == pass->predicted[i])
+            continue;
+        failures[found++] = (struct cnn_failure){
+            .sample = sample,
+            .actual = pass->samples->labels[sample],
+            .predicted = pass->predicted[i],
+            .score = pass->confidence[i],
+        };
+    }
+    qsort(failures, count, sizeof *failures, compare_failures);
+    return failures;
+}
+
+/* Keeps the first `kept` of `wrong` failures, and runs the net once more for all their scores: a
+ * table of every sample's scores could be gigabytes. */
+static bool keep_failures(const struct pass *pass, uint32_t wrong, uint32_t kept,
+                          struct cnn_eval *eval, struct err *e)
+{
+    size_t row = (size_t)pass->classes;
+    struct cnn_failure *all = sorted_failures(pass, wrong, e);
+    if (!all)
+        return false;
+    eval->failures = memory_new(kept, sizeof *eval->failures, e);
+    eval->failure_scores = memory_new(kept, row * sizeof(float), e);
+    if (eval->failures && eval->failure_scores) {
+        memcpy(eval->failures, all, kept * sizeof *all);
+        eval->failure_count = (int)kept;
+        for (uint32_t i = 0; i < kept; i++)
+            run_net(pass, pass->workspaces[0], &all[i].sample, 0, 1,
+                    eval->failure_scores + i * row);
+    }
+    free(all);
+    return eval->failures && eval->failure_scores;
+}
+
+bool cnn_evaluate(const struct cnn_net *net, const struct cnn_samples *samples,
+                  const uint32_t *index, uint32_t n, struct cnn_loss loss, int threads,
+                  int failures_max, struct cnn_eval *eval, struct err *e)
+{
+    CHECK(threads >= 1 && failures_max >= 0);
+    *eval = (struct cnn_eval){0};
+    struct pass pass = {
+        .net = net,
+        .samples = samples,
+        .index = index,
+        .n = index ? n : samples->count,
+        .loss = loss,
+    };
+    if (!cnn_samples_fit(net, samples, e))
+        return false;
+    if (pass.n == 0)
+        return err_set(e, ERR_INVALID, "there are no samples to evaluate");
+
+    bool done = false;
+    size_t classes = (size_t)samples->classes;
+    if (!pass_init(&pass, threads, e) ||
+        !(eval->confusion = memory_new(classes * classes, sizeof *eval->confusion, e)))
+        goto out;
+    judge(&pass);
+    for (uint32_t chunk = 0; chunk <= (pass.n - 1) / pass.chunk; chunk++)
+        eval->loss += pass.losses[chunk];
+    eval->loss /= pass.n;
+    eval->count = pass.n;
+    eval->classes = samples->classes;
+    uint32_t correct = fill_confusion(&pass, eval), wrong = pass.n - correct;
+    eval->accuracy = (double)correct / pass.n;
+    uint32_t kept = wrong < (uint32_t)failures_max ? wrong : (uint32_t)failures_max;
+    done = kept == 0 || keep_failures(&pass, wrong, kept, eval, e);
+out:
+    pass_clear(&pass);
+    if (!done)
+        cnn_eval_clear(eval);
+    return done;
+}
+
+void cnn_eval_clear(struct cnn_eval *eval)
+{
+    free(eval->confusion);
+    free(eval->failures);
+    free(eval->failure_scores);
+    *eval = (struct cnn_eval){0};
+}
+
+static double ratio(uint32_t part, uint64_t whole)
+{
+    return whole > 0 ? (double)part / (double)whole : 0;
+}
+
+void cnn_confusion_metrics(const uint32_t *confusion, int classes,
+                           struct cnn_class_metrics *metrics)
+{
+    for (int c = 0; c < classes; c++) {
+        uint64_t predicted = 0, actual = 0;
+        for (int other = 0; other < classes; other++) {
+            predicted += confusion[(size_t)other * classes + c];
+            actual += confusion[(size_t)c * classes + other];
+        }
+        uint32_t hits = confusion[(size_t)c * classes + c];
+        metrics[c] = (struct cnn_class_metrics){
+            .precision = ratio(hits, predicted),
+            .recall = ratio(hits, actual),
+            .f1 = predicted + actual > 0 ? 2.0 * hits / (double)(predicted + actual) : 0,
+            .support = (uint32_t)actual,
+        };
+    }
+}

@@ -1,0 +1,286 @@
+#include "train.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "limits.h"
+#include "memory.h"
+#include "rng.h"
+#include "step.h"
+
+/* Streams of the training seed. */
+enum { STREAM_SPLIT = 1, STREAM_SHUFFLE = 2 };
+
+struct cnn_train_config cnn_train_defaults(void)
+{
+    int threads = omp_get_num_procs();
+    return (struct cnn_train_config){
+        .epochs = 5,
+        .batch_size = 32,
+        .threads = threads < CNN_THREADS_MAX ? threads : CNN_THREADS_MAX,
+        .optimizer = cnn_optim_defaults(CNN_ADAM),
+        .schedule = {.type = CNN_CONSTANT, .step_epochs = 1, .gamma = 0.1},
+        .loss = CNN_CROSS_ENTROPY,
+        .publish = CNN_PUBLISH_BEST,
+    };
+}
+
+static bool check_count(const char *field, int value, int low, int high, struct err *e)
+{
+    if (value >= low && value <= high)
+        return true;
+    return err_field(e, ERR_INVALID, field, "%s %d is not in %d..%d", field, value, low, high);
+}
+
+bool cnn_train_check(const struct cnn_train_config *config, struct err *e)
+{
+    if (!check_count("epochs", config->epochs, 1, CNN_EPOCHS_MAX, e) ||
+        !check_count("batch_size", config->batch_size, 1, CNN_BATCH_MAX, e) ||
+        !check_count("threads", config->threads, 1, CNN_THREADS_MAX, e) ||
+        !cnn_optim_check(&config->optimizer, e) || !cnn_schedule_check(&config->schedule, e))
+        return false;
+    if (config->schedule.type == CNN_COSINE && config->schedule.min_lr > config->optimizer.lr)
+        return err_field(e, ERR_INVALID, "schedule.min_lr", "min_lr %g exceeds learning rate %g",
+                         config->schedule.min_lr, config->optimizer.lr);
+    if ((int)config->loss < 0 || config->loss >= CNN_LOSS_COUNT)
+        return err_field(e, ERR_INVALID, "loss", "unknown loss");
+    if (!isfinite(config->clip_norm))
+        return err_field(e, ERR_INVALID, "clip_norm", "clip_norm is not finite");
+    if (!(config->validation_split >= 0 && config->validation_split < 1))
+        return err_field(e, ERR_INVALID, "validation_split", "validation_split %g is not in [0, 1)",
+                         config->validation_split);
+    if (config->publish != CNN_PUBLISH_BEST && config->publish != CNN_PUBLISH_LAST)
+        return err_field(e, ERR_INVALID, "publish", "unknown choice of weights");
+    if (config->patience < 0 || config->patience > CNN_EPOCHS_MAX)
+        return err_field(e, ERR_INVALID, "early_stopping.patience", "patience %d is not in 0..%d",
+                         config->patience, CNN_EPOCHS_MAX);
+    return true;
+}
+
+/* One training run. */
+struct trainer {
+    struct cnn_net *net;
+    const struct cnn_samples *train, *validation; /* validation: NULL when there is none */
+    const struct cnn_train_config *config;
+    const struct cnn_train_hooks *hooks;
+    struct cnn_loss loss;
+    struct cnn_step *step;
+    struct cnn_optim *optim;
+    /* Positions in `train`: [train_count] to train on, then [held_count] held out. */
+    uint32_t *positions, train_count, held_count;
+    uint32_t *order; /* [train_count], of this epoch */
+    int batches;     /* an epoch */
+
+    float *best; /* [state_count] */
+    int best_epoch;
+    double best_accuracy, best_loss;
+};
+
+/* Draws which samples are held out; both parts keep at least one. */
+static bool split_samples(struct trainer *t, struct err *e)
+{
+    uint32_t count = t->train->count;
+    t->positions = memory_new(count, sizeof *t->positions, e);
+    if (!t->positions)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        t->positions[i] = i;
+    if (t->config->validation_split > 0) {
+        if (count < 2)
+            return err_field(e, ERR_INVALID, "validation_split", "one sample cannot be split");
+        struct cnn_rng rng;
+        cnn_rng_init(&rng, t->config->seed, STREAM_SPLIT);
+        cnn_rng_shuffle(&rng, t->positions, count);
+        double held = floor(count * t->config->validation_split + 0.5);
+        t->held_count = (uint32_t)fmin(fmax(held, 1), count - 1);
+    }
+    t->train_count = count - t->held_count;
+    return true;
+}
+
+static bool trainer_init(struct trainer *t, struct err *e)
+{
+    const struct cnn_train_config *config = t->config;
+    if (!cnn_train_check(config, e) || !cnn_samples_fit(t->net, t->train, e) ||
+        (t->validation && !cnn_samples_fit(t->net, t->validation, e)))
+        return false;
+    if (t->train->count == 0)
+        return err_set(e, ERR_INVALID, "there are no samples to train on");
+    if (t->net->param_count == 0)
+        return err_set(e, ERR_INVALID, "model has no parameters to train");
+    if (!split_samples(t, e))
+        return false;
+    uint32_t batch_size = (uint32_t)config->batch_size;
+    t->batches = (int)((t->train_count - 1) / batch_size + 1);
+    int batch_max = (int)(t->train_count < batch_size ? t->train_count : batch_size);
+    t->loss = cnn_loss_for(config->loss, t->net);
+    return (t->order = memory_new(t->train_count, sizeof *t->order, e)) &&
+           (t->best = memory_new(t->net->state_count, sizeof *t->best, e)) &&
+           (t->optim = cnn_optim_new(&config->optimizer, t->net->param_count, e)) &&
+           (t->step = cnn_step_new(t->net, batch_max, t->loss, config->threads, e));
+}
+
+static void trainer_clear(struct trainer *t)
+{
+    free(t->positions);
+    free(t->order);
+    free(t->best);
+    cnn_optim_free(t->optim);
+    cnn_step_free(t->step);
+}
+
+/* An epoch's order depends on the seed and its number alone, not on the epochs before. */
+static void shuffle_epoch(struct trainer *t, int epoch)
+{
+    struct cnn_rng rng;
+    memcpy(t->order, t->positions, t->train_count * sizeof *t->order);
+    cnn_rng_init(&rng, t->config->seed, cnn_rng_mix(STREAM_SHUFFLE, (uint64_t)epoch));
+    cnn_rng_shuffle(&rng, t->order, t->train_count);
+}
+
+/* One gradient and one optimizer step over order[first..first+n). */
+static bool run_batch(struct trainer *t, int epoch, int batch, uint32_t first, int n,
+                      struct cnn_batch_report *report, struct cnn_step_result *result,
+                      struct err *e)
+{
+    const struct cnn_train_config *config = t->config;
+    int64_t number = (int64_t)(epoch - 1) * t->batches + batch - 1;
+    *result = cnn_step_run(t->step, t->train, t->order + first, n, config->seed, (uint64_t)number);
+    if (!isfinite(result->loss))
+        return err_set(e, ERR_DIVERGED, "non-finite loss at epoch %d, batch %d", epoch, batch);
+    float *grads = cnn_step_grads(t->step);
+    if (!isfinite(cnn_clip_norm(grads, t->net->param_count, config->clip_norm)))
+        return err_set(e, ERR_DIVERGED, "non-finite loss gradient at epoch %d, batch %d", epoch,
+                       batch);
+    report->lr = cnn_schedule_lr(&config->schedule, config->optimizer.lr, number, t->batches,
+                                 config->epochs);
+    cnn_optim_step(t->optim, t->net->params, grads, report->lr, config->threads);
+    return true;
+}
+
+static bool cancelled(const struct trainer *t)
+{
+    const atomic_bool *cancel = t->hooks->cancel;
+    return cancel && atomic_load_explicit(cancel, memory_order_relaxed);
+}
+
+static bool run_batches(struct trainer *t, int epoch, struct cnn_epoch_report *epoch_report,
+                        struct err *e)
+{
+    struct cnn_batch_report report = {.epoch = epoch, .batches = t->batches};
+    double loss_sum = 0;
+    uint32_t seen = 0, correct = 0;
+    shuffle_epoch(t, epoch);
+    for (int batch = 1; batch <= t->batches; batch++) {
+        if (cancelled(t))
+            return err_set(e, ERR_CANCELLED, "training was cancelled at epoch %d, batch %d", epoch,
+                           batch);
+        uint32_t left = t->train_count - seen, size = (uint32_t)t->config->batch_size;
+        int n = (int)(left < size ? left : size);
+        struct cnn_step_result result;
+        if (!run_batch(t, epoch, batch, seen, n, &report, &result, e))
+            return false;
+        seen += (uint32_t)n;
+        correct += (uint32_t)result.correct;
+        loss_sum += result.loss * n;
+        report.batch = batch;
+        report.batch_loss = result.loss;
+        report.loss = loss_sum / seen;
+        report.accuracy = (double)correct / seen;
+        if (t->hooks->batch)
+            t->hooks->batch(t->hooks->context, &report);
+    }
+    epoch_report->loss = report.loss;
+    epoch_report->accuracy = report.accuracy;
+    return true;
+}
+
+/* Fills *val; false in *has when there is nothing to validate on. */
+static bool validate(struct trainer *t, int epoch, struct cnn_eval *val, bool *has, struct err *e)
+{
+    *has = t->held_count > 0 || t->validation;
+    if (!*has)
+        return true;
+    const struct cnn_samples *samples = t->held_count > 0 ? t->train : t->validation;
+    const uint32_t *index = t->held_count > 0 ? t->positions + t->train_count : NULL;
+    if (!cnn_evaluate(t->net, samples, index, t->held_count, t->loss, t->config->threads, 0, val,
+                      e))
+        return false;
+    if (isfinite(val->loss))
+        return true;
+    cnn_eval_clear(val);
+    return err_set(e, ERR_DIVERGED, "non-finite validation loss at epoch %d", epoch);
+}
+
+/* Keeps the weights if this epoch is the best so far. */
+static bool keep_best(struct trainer *t, const struct cnn_epoch_report *report)
+{
+    double accuracy = report->val ? report->val->accuracy : 0;
+    double loss = report->val ? report->val->loss : report->loss;
+    bool better = t->best_epoch == 0 || accuracy > t->best_accuracy ||
+                  (accuracy == t->best_accuracy && loss < t->best_loss);
+    if (!better)
+        return false;
+    t->best_epoch = report->epoch;
+    t->best_accuracy = accuracy;
+    t->best_loss = loss;
+    memcpy(t->best, t->net->params, t->net->state_count * sizeof *t->best);
+    return true;
+}
+
+static bool run_epoch(struct trainer *t, int epoch, struct err *e)
+{
+    struct cnn_epoch_report report = {.epoch = epoch};
+    struct cnn_eval val = {0};
+    bool has_val;
+    int node;
+    if (!run_batches(t, epoch, &report, e))
+        return false;
+    if (!cnn_net_finite(t->net, &node))
+        return err_set(e, ERR_DIVERGED, "non-finite weights in layer '%s' at epoch %d, batch %d",
+                       t->net->nodes[node].spec.name, epoch, t->batches);
+    if (!validate(t, epoch, &val, &has_val, e))
+        return false;
+    report.val = has_val ? &val : NULL;
+    report.best = keep_best(t, &report);
+    bool go_on = !t->hooks->epoch || t->hooks->epoch(t->hooks->context, &report, e);
+    cnn_eval_clear(&val);
+    return go_on;
+}
+
+static bool run_epochs(struct trainer *t, struct cnn_train_result *result, struct err *e)
+{
+    for (int epoch = 1; epoch <= t->config->epochs; epoch++) {
+        if (!run_epoch(t, epoch, e))
+            return false;
+        result->epochs_run = epoch;
+        if (t->config->patience > 0 && epoch - t->best_epoch >= t->config->patience) {
+            result->stopped_early = epoch < t->config->epochs;
+            break;
+        }
+    }
+    return true;
+}
+
+bool cnn_train(struct cnn_net *net, const struct cnn_samples *train,
+               const struct cnn_samples *validation, const struct cnn_train_config *config,
+               const struct cnn_train_hooks *hooks, struct cnn_train_result *result, struct err *e)
+{
+    static const struct cnn_train_hooks no_hooks;
+    *result = (struct cnn_train_result){0};
+    struct trainer t = {
+        .net = net,
+        .train = train,
+        .validation = validation && validation->count > 0 ? validation : NULL,
+        .config = config,
+        .hooks = hooks ? hooks : &no_hooks,
+    };
+    bool done = trainer_init(&t, e) && run_epochs(&t, result, e);
+    result->best_epoch = t.best_epoch;
+    if (t.best_epoch > 0 && (!done || config->publish == CNN_PUBLISH_BEST))
+        memcpy(net->params, t.best, net->state_count * sizeof *t.best);
+    trainer_clear(&t);
+    return done;
+}
