@@ -27,6 +27,7 @@ enum {
 /* HTTP and JSON. */
 enum {
     LIMIT_JSON_DEPTH = 64,
+    LIMIT_JSON_VALUES = 1 << 18,             /* of one document's tree; number arrays have none */
     LIMIT_JSON_BODY_BYTES = 1 << 20,         /* documents that are not tensors */
     LIMIT_PREDICT_BODY_BYTES = 64 << 20,
     LIMIT_DATASET_BODY_BYTES = 1 << 30,

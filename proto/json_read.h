@@ -1,8 +1,9 @@
 /* json_read.h - strict JSON documents for the other readers of proto/. (cJSON stays in proto/.)
  *
  * json_parse is stricter than cJSON: the whole input must be one document of valid UTF-8, at most
- * LIMIT_JSON_DEPTH deep, with no duplicate keys, no "\u0000", no number that overflows a double,
- * nothing after the end; RFC 8259 grammar (checked by a scan of our own before cJSON sees it).
+ * LIMIT_JSON_DEPTH deep and LIMIT_JSON_VALUES long, with no duplicate keys, no "\u0000", no number
+ * that overflows a double, nothing after the end; RFC 8259 grammar (checked by a scan of our own
+ * before cJSON sees it). Errors give the byte of the document, counted from 0.
  * The json_get functions read one member of an object: absent = left at the default; wrong type
  * or out of range = ERR_INVALID whose field is the key and whose text says what was expected and
  * what came.
@@ -16,6 +17,9 @@
 #include "err.h"
 
 struct cJSON;
+
+/* Characters of one number. cJSON reads no more of one. */
+enum { JSON_NUMBER_BYTES_MAX = 63 };
 
 struct cJSON *json_parse(const char *text, size_t size, struct err *e); /* json_free it */
 void json_free(struct cJSON *json);
@@ -33,6 +37,18 @@ bool json_get_bool(const struct cJSON *object, const char *key, bool *value, str
 /* Borrowed from the document. */
 bool json_get_string(const struct cJSON *object, const char *key, const char **value,
                      struct err *e);
+/* One of `count` texts; *value is its position. */
+bool json_get_choice(const struct cJSON *object, const char *key, const char *const *choices,
+                     int count, int *value, struct err *e);
 const struct cJSON *json_get(const struct cJSON *object, const char *key); /* NULL if absent */
+
+/* For values that are not members, and for what the functions above do not cover. */
+bool json_int(const struct cJSON *json, const char *field, int64_t low, int64_t high,
+              int64_t *value, struct err *e);
+/* "expected `expected`, got 'lenet'": a wrong value; returns false. */
+bool json_wrong(const char *field, const struct cJSON *json, const char *expected, struct err *e);
+/* What came, for an error message: "'lenet'", "3.5", "null", "an array". Returns out. */
+enum { JSON_DESCRIBE_BYTES = 96 };
+char *json_describe(char out[JSON_DESCRIBE_BYTES], const struct cJSON *json);
 
 #endif

@@ -30,7 +30,7 @@ void jw_bool(struct json_writer *w, bool value);
 void jw_int(struct json_writer *w, int64_t value);
 void jw_double(struct json_writer *w, double value); /* shortest text that reads back the same */
 void jw_float(struct json_writer *w, float value);   /* the same for a float */
-void jw_string(struct json_writer *w, const char *text); /* NULL = null */
+void jw_string(struct json_writer *w, const char *text);           /* NULL = null */
 void jw_raw(struct json_writer *w, const char *json, size_t size); /* a finished document */
 /* Key and value in one. */
 void jw_key_bool(struct json_writer *w, const char *key, bool value);
