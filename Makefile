@@ -59,7 +59,7 @@ $(B)/core/%.o: core/%.c
 define isa_rule
 $(B)/core/kernels/multi/%.$(1).o: core/kernels/multi/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE) -O3 $$(ISA_$(1)) -DKERNEL_ISA=$(1) $$(CORE_CPP) -c $$< -o $$@
+	$$(CC) $$(BASE) -O3 -ffp-contract=fast $$(ISA_$(1)) -DKERNEL_ISA=$(1) $$(CORE_CPP) -c $$< -o $$@
 endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 

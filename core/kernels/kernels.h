@@ -13,11 +13,11 @@ enum { KERNEL_AXES = 3 };
 
 /* A convolution (cross-correlation) as the kernels see it. */
 struct conv_geometry {
-    int in_c, out_k, groups;    /* in_c and out_k are multiples of groups */
-    int in[KERNEL_AXES];        /* D, H, W */
+    int in_c, out_k, groups; /* in_c and out_k are multiples of groups */
+    int in[KERNEL_AXES];     /* D, H, W */
     int out[KERNEL_AXES];
     int kernel[KERNEL_AXES], stride[KERNEL_AXES], dilation[KERNEL_AXES];
-    int before[KERNEL_AXES];    /* zero padding in front; behind follows from `out` */
+    int before[KERNEL_AXES]; /* zero padding in front; behind follows from `out` */
 };
 
 struct cnn_kernels {
