@@ -1,0 +1,11 @@
+/* number.h - JSON numbers to correctly rounded floats. */
+#ifndef STRIDED_NUMBER_H
+#define STRIDED_NUMBER_H
+
+#include <stddef.h>
+
+/* Bytes of the JSON number that text begins with, 0 if there is none. *value is the float nearest
+ * to it, ties to even, as strtof gives; infinite when it overflows. Any length, linear time. */
+size_t number_read(const char *text, size_t size, float *value);
+
+#endif
