@@ -11,26 +11,27 @@
 
 /* One call of a layer: which samples, and where everything is. */
 struct cnn_pass {
-    int n;                            /* samples */
-    bool training;                    /* dropout drops, batch-norm uses the batch */
-    const float *in[CNN_INPUTS_MAX];  /* [n, in shape] */
-    float *out;                       /* [n, out shape] */
-    const float *params;              /* the node's part of the block: tensor t of the node is at
-                                         params + tensors[first+t].offset - tensors[first].offset
-                                         for trainable ones */
-    const float *stats;               /* the node's running statistics (batch_norm), else NULL */
-    void *kept;                       /* kept from forward to backward: n * kept_bytes */
-    float *scratch;                   /* scratch_floats, contents undefined between calls */
-    uint64_t seed, step;              /* of dropout: masks depend on (seed, step, node, sample) */
+    int n;                           /* samples */
+    bool training;                   /* dropout drops, batch-norm uses the batch */
+    const float *in[CNN_INPUTS_MAX]; /* [n, in shape] */
+    float *out;                      /* [n, out shape] */
+    const float *params;             /* the node's part of the block: tensor t of the node is at
+                                        params + tensors[first+t].offset - tensors[first].offset
+                                        for trainable ones */
+    const float *stats;              /* the node's running statistics (batch_norm), else NULL */
+    void *kept;                      /* kept from forward to backward: n * kept_bytes */
+    float *scratch;                  /* scratch_floats, contents undefined between calls */
+    uint64_t seed, step;             /* of dropout: masks depend on (seed, step, node, sample) */
     int node;
-    int first_sample;                 /* position of sample 0 in the whole batch */
+    int first_sample; /* position of sample 0 in the whole batch */
     /* Sums over the whole batch, for layers with sync_doubles; batch_count samples in all. */
     const double *sync;
     int batch_count;
     /* Backward only. */
-    const float *dout;                /* [n, out shape] */
-    float *din[CNN_INPUTS_MAX];       /* overwritten; NULL = gradient not wanted */
-    float *dparams;                   /* accumulated (+=), laid out as params */
+    const float *dout;          /* [n, out shape] */
+    float *din[CNN_INPUTS_MAX]; /* overwritten; NULL = gradient not wanted. in, out and kept
+                                   are those of the forward pass */
+    float *dparams;             /* accumulated (+=), laid out as params */
 };
 
 struct cnn_op {
@@ -41,16 +42,17 @@ struct cnn_op {
     /* Describes tensor t = 0, 1, ... (role, trainable, fan_in, rank, dims); false when there are
      * no more. Trainable ones first. NULL: the layer has none. */
     bool (*param)(const struct cnn_node *node, int t, struct cnn_param *param);
-    uint64_t (*macs)(const struct cnn_node *node);          /* NULL: 0 */
-    size_t (*kept_bytes)(const struct cnn_node *node);      /* a sample; NULL: 0 */
+    uint64_t (*macs)(const struct cnn_node *node);                /* NULL: 0 */
+    size_t (*kept_bytes)(const struct cnn_node *node);            /* a sample; NULL: 0 */
     size_t (*scratch_floats)(const struct cnn_node *node, int n); /* NULL: 0 */
     void (*forward)(const struct cnn_node *node, const struct cnn_pass *pass);
     void (*backward)(const struct cnn_node *node, const struct cnn_pass *pass);
 
     /* Layers that need sums over the whole batch when training (batch_norm): the engine calls
-     * forward_sums on every shard before any forward, adds the results in shard order, and hands
-     * the total to forward as pass->sync; likewise backward_sums before backward. */
-    int (*sync_doubles)(const struct cnn_node *node);       /* NULL: 0 */
+     * forward_sums (which overwrites sums) on every shard before any forward, adds the results in
+     * shard order, and hands the total to forward as pass->sync; likewise backward_sums before
+     * backward. */
+    int (*sync_doubles)(const struct cnn_node *node); /* NULL: 0 */
     void (*forward_sums)(const struct cnn_node *node, const struct cnn_pass *pass, double *sums);
     void (*backward_sums)(const struct cnn_node *node, const struct cnn_pass *pass, double *sums);
     /* After a training step: moves running statistics towards the batch's. */
@@ -67,9 +69,19 @@ extern const struct cnn_op cnn_op_conv, cnn_op_max_pool, cnn_op_avg_pool, cnn_op
 const struct cnn_op *cnn_op_of(enum cnn_layer_type type);
 
 /* Sizes of a sliding window: floor((n + before + after - dilation*(kernel-1) - 1)/stride) + 1 on
- * each axis (REFERENCE: floor((n + 2p - k)/s) + 1). Resolves padding modes into before/after.
- * Fails when the window does not fit ("kernel 7 exceeds padded input 5"). layers/window.c */
-bool cnn_window_infer(struct cnn_window *window, const struct cnn_shape *in, struct cnn_shape *out,
-                      struct err *e);
+ * each axis (REFERENCE: floor((n + 2p - k)/s) + 1). Checks every number, resolves padding modes
+ * into before/after. `type` is the layer's, without dimensions, for the error when window->dims is
+ * not the input's rank. Fails when the window does not fit ("kernel 7 exceeds padded input 5").
+ * Leaves out->c to the caller. layers/window.c */
+bool cnn_window_infer(const char *type, struct cnn_window *window, const struct cnn_shape *in,
+                      struct cnn_shape *out, struct err *e);
+
+/* What several layers share; layers/table.c. */
+
+/* The infer of layers whose output has the shape of their input. */
+bool cnn_infer_same(struct cnn_node *node, struct err *e);
+/* Fails unless low <= value <= high: "filters is 0, expected 1 to 1048576". */
+bool cnn_check_range(const char *field, long long value, long long low, long long high,
+                     struct err *e);
 
 #endif
