@@ -78,25 +78,32 @@ struct trainer {
     double best_accuracy, best_loss;
 };
 
-/* Draws which samples are held out; both parts keep at least one. */
-static bool split_samples(struct trainer *t, struct err *e)
+bool cnn_train_split(uint32_t count, const struct cnn_train_config *config, uint32_t **positions,
+                     uint32_t *held, struct err *e)
 {
-    uint32_t count = t->train->count;
-    t->positions = memory_new(count, sizeof *t->positions, e);
-    if (!t->positions)
+    *held = 0;
+    *positions = memory_new(count, sizeof **positions, e);
+    if (!*positions)
         return false;
     for (uint32_t i = 0; i < count; i++)
-        t->positions[i] = i;
-    if (t->config->validation_split > 0) {
+        (*positions)[i] = i;
+    if (config->validation_split > 0) {
         if (count < 2)
             return err_field(e, ERR_INVALID, "validation_split", "one sample cannot be split");
         struct cnn_rng rng;
-        cnn_rng_init(&rng, t->config->seed, STREAM_SPLIT);
-        cnn_rng_shuffle(&rng, t->positions, count);
-        double held = floor(count * t->config->validation_split + 0.5);
-        t->held_count = (uint32_t)fmin(fmax(held, 1), count - 1);
+        cnn_rng_init(&rng, config->seed, STREAM_SPLIT);
+        cnn_rng_shuffle(&rng, *positions, count);
+        double part = floor(count * config->validation_split + 0.5);
+        *held = (uint32_t)fmin(fmax(part, 1), count - 1);
     }
-    t->train_count = count - t->held_count;
+    return true;
+}
+
+static bool split_samples(struct trainer *t, struct err *e)
+{
+    if (!cnn_train_split(t->train->count, t->config, &t->positions, &t->held_count, e))
+        return false;
+    t->train_count = t->train->count - t->held_count;
     return true;
 }
 

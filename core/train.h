@@ -30,6 +30,12 @@ struct cnn_train_config cnn_train_defaults(void);
 /* Bounds of limits.h and finite numbers; errors name the API's field ("batch_size"). */
 bool cnn_train_check(const struct cnn_train_config *config, struct err *e);
 
+/* Which of `count` training samples validation_split holds out, at least one on each side:
+ * *positions, to be freed also on failure, lists those to train on and then *held held out ones.
+ * With a split of 0 none are. Fails with ERR_INVALID when there is one sample to split. */
+bool cnn_train_split(uint32_t count, const struct cnn_train_config *config, uint32_t **positions,
+                     uint32_t *held, struct err *e);
+
 struct cnn_batch_report {
     int epoch, batch, batches; /* 1-based */
     double loss, accuracy;     /* of the epoch so far */
