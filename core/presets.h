@@ -4,13 +4,15 @@
 
 #include "spec.h"
 
+struct cnn_preset_row; /* one layer; presets.c */
+
 struct cnn_preset {
-    const char *name;        /* "lenet" */
-    const char *description; /* one line for people */
-    int dims[4], dim_count;  /* its usual input, C first: {1,28,28}, 3 */
-    int classes;             /* its usual number of classes */
-    /* Appends the layers for this input and number of classes to spec (spec->input is set). */
-    bool (*build)(struct cnn_spec *spec, int classes, struct err *e);
+    const char *name;                  /* "lenet" */
+    const char *description;           /* one line for people */
+    int dims[1 + CNN_AXES], dim_count; /* its usual input, C first: {1,28,28}, 3 */
+    int classes;                       /* its usual number of classes */
+    const struct cnn_preset_row *rows;
+    size_t row_count;
 };
 
 const struct cnn_preset *cnn_preset_find(const char *name); /* NULL if unknown */
