@@ -2,7 +2,12 @@
  *
  * A writer makes a temporary file in <data>/tmp, and committing does fsync, rename, fsync of the
  * folder. After any failure the temporary file is removed and nothing is retried.
- * Layout: <data>/strided.db, datasets/NAME/VERSION.safetensors, models/NAME/VERSION.onnx, tmp/.
+ * Layout: <data>/strided.db, datasets/NAME/VERSION.safetensors, models/NAME/VERSION.onnx, tmp/,
+ * lock.
+ *
+ * Failures are ERR_NO_SPACE when the disk or a quota is full, else ERR_IO; the text names the file.
+ * The data directory is set once, before threads start; everything else may be called by any
+ * thread, a writer by one at a time.
  */
 #ifndef STRIDED_FILES_H
 #define STRIDED_FILES_H
@@ -11,15 +16,20 @@
 
 #include "err.h"
 
+enum { FILES_PATH_BYTES = 4400 };
+
 struct file_writer {
-    int fd;
-    char temp[4400];
+    int fd; /* -1 when committed or aborted */
+    char temp[FILES_PATH_BYTES];
     struct err error; /* the first failure; file_commit reports it */
 };
 
 /* Makes the data directory and its folders, removes what a crash left in tmp/, and takes the lock
  * file: a second daemon on the same directory is refused by a clear error. */
 bool files_open(const char *data_dir, struct err *e);
+void files_close(void); /* gives the lock back */
+/* For a worker of the daemon that holds the lock: only says where the files are. */
+bool files_attach(const char *data_dir, struct err *e);
 const char *files_data_dir(void);
 
 /* "<data>/<folder>/<name>/<version><suffix>" */
@@ -27,10 +37,11 @@ void files_path(char *path, size_t size, const char *folder, const char *name, i
                 const char *suffix);
 
 bool file_begin(struct file_writer *w, struct err *e);
-void file_write(struct file_writer *w, const void *bytes, size_t size); /* remembers failure */
+void file_write(struct file_writer *w, const void *bytes, size_t size);   /* remembers failure */
 bool file_commit(struct file_writer *w, const char *path, struct err *e); /* makes folders */
-void file_abort(struct file_writer *w);
-/* Moves a finished, fsynced file that a worker wrote in tmp/ to its place. */
+void file_abort(struct file_writer *w); /* after a commit, failed or not: does nothing */
+/* Moves a finished, fsynced file that a worker wrote in tmp/ to its place; on failure the file is
+ * removed. */
 bool file_publish(const char *temp, const char *path, struct err *e);
 bool file_remove(const char *path, struct err *e); /* absent is fine */
 
@@ -38,7 +49,8 @@ struct file_map {
     const void *bytes;
     size_t size;
 };
-bool file_map_open(struct file_map *map, const char *path, struct err *e); /* read-only */
-void file_map_close(struct file_map *map);
+/* Read-only. ERR_NOT_FOUND when there is no such file. */
+bool file_map_open(struct file_map *map, const char *path, struct err *e);
+void file_map_close(struct file_map *map); /* a zeroed one is fine */
 
 #endif
