@@ -17,11 +17,12 @@ CFLAGS ?= -O2 -g
 BASE := -std=c17 $(WARN) $(CFLAGS) $(SAN) -pthread -fno-math-errno -fno-trapping-math -MMD -MP
 PACKAGES := libmicrohttpd libcjson libprotobuf-c sqlite3 gnutls libpng libjpeg zlib
 
-# One direction only: server -> proto -> core. The include paths enforce it.
-CORE_CPP := -Icore -Icore/kernels
-PROTO_CPP := $(CORE_CPP) -Iproto -I$(B)/proto -D_GNU_SOURCE $(shell pkg-config --cflags libcjson libprotobuf-c libpng libjpeg zlib)
-SERVER_CPP := $(CORE_CPP) -Iproto -Iserver -D_GNU_SOURCE -DSTRIDED_VERSION='"$(VERSION)"' $(shell pkg-config --cflags libmicrohttpd sqlite3 gnutls)
-TEST_CPP := $(PROTO_CPP) $(SERVER_CPP) -Itests $(shell pkg-config --cflags check libcurl)
+# One direction only: server -> proto -> core. The include paths enforce it. -iquote: core/limits.h
+# must not stand in for the system's <limits.h>.
+CORE_CPP := -iquote core -iquote core/kernels
+PROTO_CPP := $(CORE_CPP) -iquote proto -iquote $(B)/proto -D_GNU_SOURCE $(shell pkg-config --cflags libcjson libprotobuf-c libpng libjpeg zlib)
+SERVER_CPP := $(CORE_CPP) -iquote proto -iquote server -D_GNU_SOURCE -DSTRIDED_VERSION='"$(VERSION)"' $(shell pkg-config --cflags libmicrohttpd sqlite3 gnutls)
+TEST_CPP := $(PROTO_CPP) $(SERVER_CPP) -iquote tests $(shell pkg-config --cflags check libcurl)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -lm
 
 # Kernels written once over vector extensions, compiled once per instruction set.
