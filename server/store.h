@@ -1,5 +1,7 @@
 /* store.h - the catalogue of datasets, jobs, metrics and models: the only user of SQLite.
  *
+ * store.c speaks SQLite; store_catalog.c holds datasets and models, store_jobs.c jobs,
+ * store_metrics.c what they measured; all through store_sql.h.
  * One database, WAL, synchronous=FULL, prepared statements; one connection behind one mutex, so any
  * thread may call. Each function is one transaction: when it returns true, what it wrote is on
  * disk. Rows are handed out as copies that the caller frees with the _clear function.
@@ -14,13 +16,15 @@
 
 struct store;
 struct store *store_open(const char *path, struct err *e); /* creates or migrates the schema */
-void store_close(struct store *store);
+void store_close(struct store *store);                     /* NULL is fine */
+/* The time as rows hold it: RFC 3339, UTC. */
+void store_now(char text[32]);
 
 /* ---- datasets: one row a version ---- */
 struct store_dataset {
     char name[LIMIT_NAME_BYTES + 1];
     int version;
-    char *info; /* JSON for GET /datasets/D (see datasets.c) */
+    char *info; /* JSON object for GET /datasets/D, but for its versions (see datasets.c); owned */
     uint64_t bytes;
     char created[32];
 };
@@ -33,19 +37,19 @@ bool store_dataset_add(struct store *store, const struct store_dataset *row, str
 bool store_dataset_get(struct store *store, const char *name, int version,
                        struct store_dataset *row, struct err *e);
 bool store_datasets(struct store *store, struct store_dataset **rows, int *count, struct err *e);
-bool store_dataset_delete(struct store *store, const char *name, struct err *e); /* all versions */
+/* All versions. ERR_CONFLICT while a queued or running job uses one. */
+bool store_dataset_delete(struct store *store, const char *name, struct err *e);
 
 /* ---- models: one row a version ---- */
 struct store_model {
     char name[LIMIT_NAME_BYTES + 1];
     int version;
-    char *info;       /* JSON members shown by GET /models/M (see registry.c) */
-    char sha256[65];  /* of the file */
-    char job[32];     /* "" when put by hand */
+    char sha256[65]; /* of the file */
+    char job[32];    /* "" when put by hand */
     char created[32];
-    bool active;      /* the version that answers when none is named */
+    bool active; /* the version that answers when none is named */
 };
-void store_model_clear(struct store_model *row);
+/* An active row takes that place from the others of its name. */
 bool store_model_add(struct store *store, const struct store_model *row, struct err *e);
 bool store_models(struct store *store, struct store_model **rows, int *count, struct err *e);
 bool store_model_delete(struct store *store, const char *name, int version,
@@ -72,14 +76,16 @@ struct store_job {
     int best_epoch;
 };
 void store_job_clear(struct store_job *row);
+/* Sets row->id; of the rest reads request, model, dataset, dataset_version (which must exist),
+ * epochs and threads. replayed: the key (NULL = none) was seen before and row->id is that job. */
 bool store_job_add(struct store *store, struct store_job *row, const char *idempotency_key,
-                   bool *replayed, struct err *e); /* sets row->id; replayed: the earlier job */
+                   bool *replayed, struct err *e);
 bool store_job_get(struct store *store, int64_t id, struct store_job *row, struct err *e);
+/* Newest first. */
 bool store_jobs(struct store *store, struct store_job **rows, int *count, struct err *e);
 bool store_job_count(struct store *store, enum job_state state, int *count, struct err *e);
 /* The oldest queued job becomes running and is returned; *found false when none waits. */
-bool store_job_start_next(struct store *store, struct store_job *row, bool *found,
-                          struct err *e);
+bool store_job_start_next(struct store *store, struct store_job *row, bool *found, struct err *e);
 bool store_job_started(struct store *store, int64_t id, const struct progress *start,
                        struct err *e);
 /* One epoch: its row, confusion matrix, batch points since the last one, and the job's figures. */
@@ -89,22 +95,22 @@ bool store_job_epoch(struct store *store, int64_t id, const struct progress *epo
  * transaction. model NULL unless one is published. Only a job that is queued or running can end:
  * else ERR_CONFLICT. */
 bool store_job_end(struct store *store, int64_t id, enum job_state state, const char *error,
-                   const struct progress *done, const struct store_model *model,
-                   struct err *e);
+                   const struct progress *done, const struct store_model *model, struct err *e);
 /* At start: jobs left running by a daemon that died become failed with this reason. */
 bool store_jobs_interrupted(struct store *store, const char *reason, int *count, struct err *e);
+/* With all it measured. ERR_CONFLICT unless it has ended. */
 bool store_job_delete(struct store *store, int64_t id, struct err *e);
 
-bool store_job_epochs(struct store *store, int64_t id, int since_epoch,
-                      struct report_epoch **rows, int *count, struct err *e);
+bool store_job_epochs(struct store *store, int64_t id, int since_epoch, struct report_epoch **rows,
+                      int *count, struct err *e);
 /* Thinned evenly to at most points_max. */
-bool store_job_batches(struct store *store, int64_t id, int points_max,
-                       struct report_batch **rows, int *count, struct err *e);
-/* epoch 0 = the published weights' final one if there is one, else the last. The labels are the dataset's:
- * kept with the job. */
+bool store_job_batches(struct store *store, int64_t id, int points_max, struct report_batch **rows,
+                       int *count, struct err *e);
+/* epoch 0 = the published weights' final one if there is one, else the last. The labels are the
+ * dataset's: kept with the job. ERR_NOT_FOUND when there is none (yet). */
 struct store_confusion {
     int epoch, classes;
-    uint32_t *confusion;
+    uint32_t *confusion; /* [classes, classes], rows actual; free it */
     char split[16];
 };
 bool store_job_confusion(struct store *store, int64_t id, int epoch,
@@ -116,9 +122,9 @@ bool store_job_labels(struct store *store, int64_t id, char ***labels, int *coun
 /* Of the final evaluation, most confident first; actual and predicted -1 = any. */
 struct store_failures {
     int count, classes;
-    struct cnn_failure *failures;
-    float *scores; /* [count, classes] */
-    char split[16];
+    struct cnn_failure *failures; /* [count]; free both */
+    float *scores;                /* [count, classes] */
+    char split[16];               /* "" when nothing was evaluated */
 };
 bool store_job_failures(struct store *store, int64_t id, int actual, int predicted, int limit,
                         struct store_failures *failures, struct err *e);

@@ -1,0 +1,213 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "store.h"
+#include "store_sql.h"
+
+bool store_next_version(struct store *store, const char *kind, const char *name, int *version,
+                        struct err *e)
+{
+    int64_t next = 0;
+    if (!store_begin(store, e))
+        return false;
+    bool ok = sql_number(store, e, &next, 0,
+                         "INSERT INTO counters VALUES (?1, ?2, 1) ON CONFLICT (kind, name)"
+                         " DO UPDATE SET version = version + 1 RETURNING version",
+                         "tt", kind, name);
+    *version = (int)next;
+    return store_finish(store, ok, e);
+}
+
+/* ---- datasets ---- */
+
+void store_dataset_clear(struct store_dataset *row)
+{
+    free(row->info);
+    row->info = NULL;
+}
+
+bool store_dataset_add(struct store *store, const struct store_dataset *row, struct err *e)
+{
+    if (!store_begin(store, e))
+        return false;
+    bool ok = sql_run(store, e, "INSERT INTO datasets VALUES (?, ?, ?, ?, ?)", "titlt", row->name,
+                      row->version, row->info, (int64_t)row->bytes, row->created);
+    return store_finish(store, ok, e);
+}
+
+#define DATASET_COLUMNS "name, version, info, bytes, created"
+
+static bool read_dataset(struct sqlite3_stmt *stmt, struct store_dataset *row, struct err *e)
+{
+    sql_text(stmt, 0, row->name, sizeof row->name);
+    row->version = sql_int(stmt, 1);
+    row->info = sql_text_copy(stmt, 2, e);
+    row->bytes = (uint64_t)sql_int64(stmt, 3);
+    sql_text(stmt, 4, row->created, sizeof row->created);
+    return row->info != NULL;
+}
+
+bool store_dataset_get(struct store *store, const char *name, int version,
+                       struct store_dataset *row, struct err *e)
+{
+    bool ok = false;
+    store_lock(store);
+    struct sqlite3_stmt *stmt =
+        sql_query(store, e,
+                  "SELECT " DATASET_COLUMNS " FROM datasets WHERE name = ?1 AND ?2 IN (0, version)"
+                  " ORDER BY version DESC LIMIT 1",
+                  "ti", name, version);
+    if (stmt) {
+        enum sql_step step = sql_next(store, stmt, e);
+        if (step == SQL_ROW)
+            ok = read_dataset(stmt, row, e);
+        else if (step == SQL_DONE && version == 0)
+            err_set(e, ERR_NOT_FOUND, "no dataset '%s'", name);
+        else if (step == SQL_DONE)
+            err_set(e, ERR_NOT_FOUND, "no version %d of dataset '%s'", version, name);
+        sql_reset(stmt);
+    }
+    store_unlock(store);
+    return ok;
+}
+
+bool store_datasets(struct store *store, struct store_dataset **rows, int *count, struct err *e)
+{
+    struct store_dataset *list = NULL;
+    enum sql_step step = SQL_FAILED;
+    *count = 0;
+    store_lock(store);
+    struct sqlite3_stmt *stmt =
+        sql_query(store, e, "SELECT " DATASET_COLUMNS " FROM datasets ORDER BY name, version", "");
+    while (stmt && (step = sql_next(store, stmt, e)) == SQL_ROW) {
+        struct store_dataset *grown = sql_grow(list, *count, sizeof *list, e);
+        if (!grown)
+            break;
+        list = grown;
+        if (!read_dataset(stmt, &list[*count], e))
+            break;
+        ++*count;
+    }
+    if (stmt)
+        sql_reset(stmt);
+    store_unlock(store);
+    if (step != SQL_DONE) {
+        for (int i = 0; i < *count; i++)
+            store_dataset_clear(&list[i]);
+        free(list);
+        return false;
+    }
+    *rows = list;
+    return true;
+}
+
+/* Refuses when a job that has not ended reads the dataset. */
+static bool dataset_is_free(struct store *store, const char *name, struct err *e)
+{
+    int64_t job;
+    if (!sql_number(store, e, &job, 0,
+                    "SELECT id FROM jobs WHERE dataset = ? AND state IN (?, ?) LIMIT 1", "tii",
+                    name, (int)JOB_QUEUED, (int)JOB_RUNNING))
+        return false;
+    if (job)
+        return err_set(e, ERR_CONFLICT, "dataset '%s' is used by job %lld, which has not ended",
+                       name, (long long)job);
+    return true;
+}
+
+bool store_dataset_delete(struct store *store, const char *name, struct err *e)
+{
+    int64_t versions = 0;
+    if (!store_begin(store, e))
+        return false;
+    bool ok = sql_number(store, e, &versions, 0, "SELECT count(*) FROM datasets WHERE name = ?",
+                         "t", name);
+    if (ok && versions == 0)
+        ok = err_set(e, ERR_NOT_FOUND, "no dataset '%s'", name);
+    ok = ok && dataset_is_free(store, name, e) &&
+         sql_run(store, e, "DELETE FROM datasets WHERE name = ?", "t", name);
+    return store_finish(store, ok, e);
+}
+
+/* ---- models ---- */
+
+bool store_model_insert(struct store *store, const struct store_model *row, struct err *e)
+{
+    if (row->active &&
+        !sql_run(store, e, "UPDATE models SET active = 0 WHERE name = ?", "t", row->name))
+        return false;
+    return sql_run(store, e,
+                   "INSERT INTO models (name, version, sha256, job, created, active)"
+                   " VALUES (?, ?, ?, ?, ?, ?)",
+                   "tittti", row->name, row->version, row->sha256, row->job, row->created,
+                   (int)row->active);
+}
+
+bool store_model_add(struct store *store, const struct store_model *row, struct err *e)
+{
+    return store_begin(store, e) && store_finish(store, store_model_insert(store, row, e), e);
+}
+
+static void read_model(struct sqlite3_stmt *stmt, struct store_model *row)
+{
+    sql_text(stmt, 0, row->name, sizeof row->name);
+    row->version = sql_int(stmt, 1);
+    sql_text(stmt, 2, row->sha256, sizeof row->sha256);
+    sql_text(stmt, 3, row->job, sizeof row->job);
+    sql_text(stmt, 4, row->created, sizeof row->created);
+    row->active = sql_int(stmt, 5) != 0;
+}
+
+bool store_models(struct store *store, struct store_model **rows, int *count, struct err *e)
+{
+    struct store_model *list = NULL;
+    enum sql_step step = SQL_FAILED;
+    *count = 0;
+    store_lock(store);
+    struct sqlite3_stmt *stmt =
+        sql_query(store, e,
+                  "SELECT name, version, sha256, job, created, active FROM models"
+                  " ORDER BY name, version",
+                  "");
+    while (stmt && (step = sql_next(store, stmt, e)) == SQL_ROW) {
+        struct store_model *grown = sql_grow(list, *count, sizeof *list, e);
+        if (!grown)
+            break;
+        list = grown;
+        read_model(stmt, &list[(*count)++]);
+    }
+    if (stmt)
+        sql_reset(stmt);
+    store_unlock(store);
+    if (step != SQL_DONE) {
+        free(list);
+        return false;
+    }
+    *rows = list;
+    return true;
+}
+
+bool store_model_delete(struct store *store, const char *name, int version, struct err *e)
+{
+    int64_t found = 0;
+    if (!store_begin(store, e))
+        return false;
+    bool ok = sql_number(store, e, &found, 0,
+                         "SELECT count(*) FROM models WHERE name = ?1 AND ?2 IN (0, version)", "ti",
+                         name, version);
+    if (ok && found == 0) {
+        if (version == 0)
+            ok = err_set(e, ERR_NOT_FOUND, "no model '%s'", name);
+        else
+            ok = err_set(e, ERR_NOT_FOUND, "no version %d of model '%s'", version, name);
+    }
+    ok = ok &&
+         sql_run(store, e, "DELETE FROM models WHERE name = ?1 AND ?2 IN (0, version)", "ti", name,
+                 version) &&
+         sql_run(store, e,
+                 "UPDATE models SET active = 1 WHERE name = ?1"
+                 " AND version = (SELECT max(version) FROM models WHERE name = ?1)"
+                 " AND NOT EXISTS (SELECT 1 FROM models WHERE name = ?1 AND active = 1)",
+                 "t", name);
+    return store_finish(store, ok, e);
+}

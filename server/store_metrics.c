@@ -1,0 +1,296 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store.h"
+#include "store_sql.h"
+
+/* ---- epochs and batches ---- */
+
+static bool insert_epoch(struct store *store, int64_t id, const struct progress *epoch,
+                         struct err *e)
+{
+    /* Without an evaluation: no figures, no matrix. */
+    const struct cnn_eval *val = epoch->has_val ? &epoch->val : NULL;
+    size_t cells = val ? (size_t)val->classes * (size_t)val->classes : 0;
+    double val_loss = val ? val->loss : NAN, val_accuracy = val ? val->accuracy : NAN;
+    return sql_run(store, e, "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                   "lidddddtib", id, epoch->epoch, epoch->loss, epoch->accuracy, val_loss,
+                   val_accuracy, epoch->seconds, val ? epoch->split : "", val ? val->classes : 0,
+                   val ? val->confusion : NULL, cells * sizeof(uint32_t)) &&
+           sql_run(store, e,
+                   "UPDATE jobs SET epoch = ?, loss = ?, accuracy = ?, val_loss = ?,"
+                   " val_accuracy = ? WHERE id = ?",
+                   "iddddl", epoch->epoch, epoch->loss, epoch->accuracy, val_loss, val_accuracy,
+                   id);
+}
+
+bool store_job_epoch(struct store *store, int64_t id, const struct progress *epoch,
+                     const struct report_batch *points, int point_count, struct err *e)
+{
+    if (!store_begin(store, e))
+        return false;
+    bool ok = insert_epoch(store, id, epoch, e);
+    for (int i = 0; ok && i < point_count; i++)
+        ok = sql_run(store, e, "INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?)", "liidd", id,
+                     points[i].epoch, points[i].batch, points[i].loss, points[i].lr);
+    return store_finish(store, ok, e);
+}
+
+bool store_job_epochs(struct store *store, int64_t id, int since_epoch, struct report_epoch **rows,
+                      int *count, struct err *e)
+{
+    struct report_epoch *list = NULL;
+    enum sql_step step = SQL_FAILED;
+    *count = 0;
+    store_lock(store);
+    struct sqlite3_stmt *stmt =
+        sql_query(store, e,
+                  "SELECT epoch, loss, accuracy, val_loss, val_accuracy, seconds FROM epochs"
+                  " WHERE job = ? AND epoch > ? ORDER BY epoch",
+                  "li", id, since_epoch);
+    while (stmt && (step = sql_next(store, stmt, e)) == SQL_ROW) {
+        struct report_epoch *grown = sql_grow(list, *count, sizeof *list, e);
+        if (!grown)
+            break;
+        list = grown;
+        list[(*count)++] = (struct report_epoch){
+            .epoch = sql_int(stmt, 0),
+            .loss = sql_double(stmt, 1),
+            .accuracy = sql_double(stmt, 2),
+            .val_loss = sql_double(stmt, 3),
+            .val_accuracy = sql_double(stmt, 4),
+            .seconds = sql_double(stmt, 5),
+        };
+    }
+    if (stmt)
+        sql_reset(stmt);
+    store_unlock(store);
+    if (step != SQL_DONE) {
+        free(list);
+        return false;
+    }
+    *rows = list;
+    return true;
+}
+
+bool store_job_batches(struct store *store, int64_t id, int points_max, struct report_batch **rows,
+                       int *count, struct err *e)
+{
+    struct report_batch *list = NULL;
+    enum sql_step step = SQL_FAILED;
+    *count = 0;
+    store_lock(store);
+    /* Of n points keeps those where floor(i * max / n) moves on: all when n <= max. */
+    struct sqlite3_stmt *stmt =
+        sql_query(store, e,
+                  "SELECT epoch, batch, loss, lr FROM"
+                  " (SELECT *, row_number() OVER (ORDER BY epoch, batch) AS i,"
+                  " max(count(*) OVER (), ?2) AS n FROM batches WHERE job = ?1)"
+                  " WHERE i * ?2 / n > (i - 1) * ?2 / n ORDER BY epoch, batch",
+                  "li", id, points_max);
+    while (stmt && (step = sql_next(store, stmt, e)) == SQL_ROW) {
+        struct report_batch *grown = sql_grow(list, *count, sizeof *list, e);
+        if (!grown)
+            break;
+        list = grown;
+        list[(*count)++] = (struct report_batch){
+            .epoch = sql_int(stmt, 0),
+            .batch = sql_int(stmt, 1),
+            .loss = sql_double(stmt, 2),
+            .lr = sql_double(stmt, 3),
+        };
+    }
+    if (stmt)
+        sql_reset(stmt);
+    store_unlock(store);
+    if (step != SQL_DONE) {
+        free(list);
+        return false;
+    }
+    *rows = list;
+    return true;
+}
+
+/* ---- evaluations ---- */
+
+static bool read_confusion(struct sqlite3_stmt *stmt, struct store_confusion *confusion,
+                           struct err *e)
+{
+    confusion->epoch = sql_int(stmt, 0);
+    confusion->classes = sql_int(stmt, 1);
+    sql_text(stmt, 2, confusion->split, sizeof confusion->split);
+    size_t classes = (size_t)confusion->classes;
+    confusion->confusion = sql_blob_copy(stmt, 3, classes * classes * sizeof(uint32_t), e);
+    return confusion->confusion != NULL;
+}
+
+bool store_job_confusion(struct store *store, int64_t id, int epoch,
+                         struct store_confusion *confusion, struct err *e)
+{
+    bool ok = false;
+    store_lock(store);
+    /* Epoch 0 asks for the final evaluation, which sorts before every epoch's. */
+    struct sqlite3_stmt *stmt =
+        sql_query(store, e,
+                  "SELECT epoch, classes, split, confusion FROM"
+                  " (SELECT 1 AS final, epoch, classes, split, confusion FROM evaluations"
+                  "  WHERE job = ?1 AND ?2 = 0 UNION ALL"
+                  "  SELECT 0, epoch, classes, split, confusion FROM epochs"
+                  "  WHERE job = ?1 AND ?2 IN (0, epoch) AND confusion IS NOT NULL)"
+                  " ORDER BY final DESC, epoch DESC LIMIT 1",
+                  "li", id, epoch);
+    if (stmt) {
+        enum sql_step step = sql_next(store, stmt, e);
+        if (step == SQL_ROW)
+            ok = read_confusion(stmt, confusion, e);
+        else if (step == SQL_DONE && epoch == 0)
+            err_set(e, ERR_NOT_FOUND, "job %lld has no confusion matrix", (long long)id);
+        else if (step == SQL_DONE)
+            err_set(e, ERR_NOT_FOUND, "job %lld has no confusion matrix of epoch %d", (long long)id,
+                    epoch);
+        sql_reset(stmt);
+    }
+    store_unlock(store);
+    return ok;
+}
+
+static bool read_failures(struct store *store, struct sqlite3_stmt *stmt,
+                          struct store_failures *list, struct err *e)
+{
+    size_t classes = (size_t)list->classes;
+    enum sql_step step;
+    while ((step = sql_next(store, stmt, e)) == SQL_ROW) {
+        struct cnn_failure *failures = sql_grow(list->failures, list->count, sizeof *failures, e);
+        if (!failures)
+            return false;
+        list->failures = failures;
+        float *scores = sql_grow(list->scores, list->count, classes * sizeof(float), e);
+        if (!scores)
+            return false;
+        list->scores = scores;
+        size_t size;
+        const void *blob = sql_blob(stmt, 4, &size);
+        if (size != classes * sizeof(float))
+            return err_set(e, ERR_IO, "database: scores of %zu bytes for %d classes", size,
+                           list->classes);
+        memcpy(scores + (size_t)list->count * classes, blob, size);
+        list->failures[list->count++] = (struct cnn_failure){
+            .sample = (uint32_t)sql_int64(stmt, 0),
+            .actual = (uint16_t)sql_int(stmt, 1),
+            .predicted = (uint16_t)sql_int(stmt, 2),
+            .score = (float)sql_double(stmt, 3),
+        };
+    }
+    return step == SQL_DONE;
+}
+
+/* Split and classes of the final evaluation; both stay empty when there is none. */
+static bool read_evaluation_head(struct store *store, int64_t id, struct store_failures *list,
+                                 struct err *e)
+{
+    struct sqlite3_stmt *stmt =
+        sql_query(store, e, "SELECT split, classes FROM evaluations WHERE job = ?", "l", id);
+    if (!stmt)
+        return false;
+    enum sql_step step = sql_next(store, stmt, e);
+    if (step == SQL_ROW) {
+        sql_text(stmt, 0, list->split, sizeof list->split);
+        list->classes = sql_int(stmt, 1);
+    }
+    sql_reset(stmt);
+    return step != SQL_FAILED;
+}
+
+bool store_job_failures(struct store *store, int64_t id, int actual, int predicted, int limit,
+                        struct store_failures *failures, struct err *e)
+{
+    *failures = (struct store_failures){.count = 0};
+    store_lock(store);
+    bool ok = read_evaluation_head(store, id, failures, e);
+    if (ok && failures->classes > 0) {
+        struct sqlite3_stmt *stmt =
+            sql_query(store, e,
+                      "SELECT sample, actual, predicted, score, scores FROM failures"
+                      " WHERE job = ?1 AND ?2 IN (-1, actual) AND ?3 IN (-1, predicted)"
+                      " ORDER BY place LIMIT ?4",
+                      "liii", id, actual, predicted, limit);
+        ok = stmt && read_failures(store, stmt, failures, e);
+        if (stmt)
+            sql_reset(stmt);
+    }
+    store_unlock(store);
+    if (!ok) {
+        free(failures->failures);
+        free(failures->scores);
+    }
+    return ok;
+}
+
+/* ---- labels: NUL-terminated texts, one after the other ---- */
+
+bool store_job_set_labels(struct store *store, int64_t id, char *const *labels, int count,
+                          struct err *e)
+{
+    size_t size = 0;
+    for (int i = 0; i < count; i++)
+        size += strlen(labels[i]) + 1;
+    char *packed = malloc(size + 1);
+    if (!packed)
+        return err_no_memory(e);
+    char *at = packed;
+    for (int i = 0; i < count; i++)
+        at = stpcpy(at, labels[i]) + 1;
+    bool ok = store_begin(store, e);
+    if (ok) {
+        ok = sql_run(store, e, "UPDATE jobs SET labels = ? WHERE id = ?", "bl", packed, size, id);
+        ok = store_finish(store, ok, e);
+    }
+    free(packed);
+    return ok;
+}
+
+static bool unpack_labels(const char *packed, size_t size, char ***labels, int *count,
+                          struct err *e)
+{
+    *labels = NULL;
+    *count = 0;
+    for (size_t at = 0; at < size; at += strlen(packed + at) + 1) {
+        char **grown = sql_grow(*labels, *count, sizeof **labels, e);
+        if (!grown)
+            return false;
+        *labels = grown;
+        (*labels)[*count] = strdup(packed + at);
+        if (!(*labels)[*count])
+            return err_no_memory(e);
+        ++*count;
+    }
+    return true;
+}
+
+bool store_job_labels(struct store *store, int64_t id, char ***labels, int *count, struct err *e)
+{
+    bool ok = false;
+    store_lock(store);
+    struct sqlite3_stmt *stmt =
+        sql_query(store, e, "SELECT labels FROM jobs WHERE id = ?", "l", id);
+    if (stmt) {
+        enum sql_step step = sql_next(store, stmt, e);
+        size_t size = 0;
+        const char *packed = step == SQL_ROW ? sql_blob(stmt, 0, &size) : NULL;
+        if (step == SQL_DONE)
+            err_set(e, ERR_NOT_FOUND, "no job %lld", (long long)id);
+        else if (step == SQL_ROW && size > 0 && packed[size - 1] != '\0')
+            err_set(e, ERR_IO, "database: labels of job %lld do not end", (long long)id);
+        else if (step == SQL_ROW)
+            ok = unpack_labels(packed, size, labels, count, e);
+        if (step == SQL_ROW && !ok) {
+            for (int i = 0; i < *count; i++)
+                free((*labels)[i]);
+            free(*labels);
+        }
+        sql_reset(stmt);
+    }
+    store_unlock(store);
+    return ok;
+}

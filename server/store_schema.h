@@ -1,0 +1,54 @@
+/* store_schema.h - the tables of the catalogue. PRAGMA user_version counts migrations: entry i of
+ * the list brings a database from version i to i + 1, and entries are only ever appended. */
+#ifndef STRIDED_STORE_SCHEMA_H
+#define STRIDED_STORE_SCHEMA_H
+
+static const char *const store_migrations[] = {
+    /* Versions already given, so that none is given twice. */
+    "CREATE TABLE counters (kind TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,"
+    " PRIMARY KEY (kind, name)) WITHOUT ROWID;"
+
+    "CREATE TABLE datasets (name TEXT NOT NULL, version INTEGER NOT NULL, info TEXT NOT NULL,"
+    " bytes INTEGER NOT NULL, created TEXT NOT NULL, PRIMARY KEY (name, version));"
+
+    "CREATE TABLE models (name TEXT NOT NULL, version INTEGER NOT NULL, sha256 TEXT NOT NULL,"
+    " job TEXT NOT NULL, created TEXT NOT NULL, active INTEGER NOT NULL,"
+    " PRIMARY KEY (name, version));"
+
+    /* state: enum job_state. labels: one NUL-terminated text a class, one after the other. */
+    "CREATE TABLE jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, state INTEGER NOT NULL,"
+    " request TEXT NOT NULL, model TEXT NOT NULL, dataset TEXT NOT NULL,"
+    " dataset_version INTEGER NOT NULL, model_version INTEGER NOT NULL DEFAULT 0,"
+    " epochs INTEGER NOT NULL, epoch INTEGER NOT NULL DEFAULT 0,"
+    " parameters INTEGER NOT NULL DEFAULT 0, threads INTEGER NOT NULL DEFAULT 0,"
+    " cpu TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',"
+    " weights_sha256 TEXT NOT NULL DEFAULT '', created TEXT NOT NULL,"
+    " started TEXT NOT NULL DEFAULT '', finished TEXT NOT NULL DEFAULT '',"
+    " loss REAL, accuracy REAL, val_loss REAL, val_accuracy REAL, test_loss REAL,"
+    " test_accuracy REAL, best_epoch INTEGER NOT NULL DEFAULT 0, labels BLOB,"
+    " idempotency_key TEXT UNIQUE);"
+    "CREATE INDEX jobs_by_state ON jobs (state, id);"
+
+    /* confusion: [classes, classes] of little-endian u32, rows actual. */
+    "CREATE TABLE epochs (job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,"
+    " epoch INTEGER NOT NULL, loss REAL, accuracy REAL, val_loss REAL, val_accuracy REAL,"
+    " seconds REAL, split TEXT NOT NULL, classes INTEGER NOT NULL, confusion BLOB,"
+    " PRIMARY KEY (job, epoch)) WITHOUT ROWID;"
+
+    "CREATE TABLE batches (job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,"
+    " epoch INTEGER NOT NULL, batch INTEGER NOT NULL, loss REAL, lr REAL,"
+    " PRIMARY KEY (job, epoch, batch)) WITHOUT ROWID;"
+
+    /* Of the published weights. */
+    "CREATE TABLE evaluations (job INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,"
+    " epoch INTEGER NOT NULL, split TEXT NOT NULL, classes INTEGER NOT NULL,"
+    " confusion BLOB NOT NULL);"
+
+    /* place 0 is the most confident. scores: [classes] of little-endian f32. */
+    "CREATE TABLE failures (job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,"
+    " place INTEGER NOT NULL, sample INTEGER NOT NULL, actual INTEGER NOT NULL,"
+    " predicted INTEGER NOT NULL, score REAL, scores BLOB NOT NULL,"
+    " PRIMARY KEY (job, place)) WITHOUT ROWID;",
+};
+
+#endif
