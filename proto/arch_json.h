@@ -4,8 +4,14 @@
  * or a preset's name as a string. Layer types: conv1d|2d|3d, max_pool1d|2d|3d, avg_pool1d|2d|3d,
  * global_avg_pool, dense, flatten, relu, leaky_relu, tanh, sigmoid, softmax, log_softmax, dropout,
  * batch_norm, add, concat. kernel/size, stride, dilation, padding: a number or one per axis;
- * padding also "valid", "same", "full". `name` and `inputs` (names of earlier layers, or "input")
- * make a DAG. Unknown types and fields are refused by name.
+ * padding also "valid", "same", "full", or twice the axes: all befores, then all afters. A list is
+ * in the order of the shape: [h,w], [d,h,w]. `name` and `inputs` (earlier layers by name or 0-based
+ * position, or "input") make a DAG. Unknown types and fields are refused by name.
+ *
+ *   conv*      filters, kernel, stride 1, padding 0, dilation 1, groups 1, bias true
+ *   *_pool*    size (or kernel), stride = size, padding 0; avg_pool: count_include_pad false
+ *   dense      units, bias true             leaky_relu  slope 0.01
+ *   dropout    rate (or p) 0.5              batch_norm  epsilon 1e-5, momentum 0.1
  */
 #ifndef STRIDED_ARCH_JSON_H
 #define STRIDED_ARCH_JSON_H
