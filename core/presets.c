@@ -1,4 +1,4 @@
-/* presets.c - each architecture as a table of rows; see the comments for where it comes from. */
+/* presets.c - each architecture as a table of rows. */
 #include "presets.h"
 
 #include <string.h>
@@ -10,36 +10,19 @@ struct cnn_preset_row {
     int number;  /* conv: filters; pool: kernel; dense: units; dropout always drops half */
     int kernel;  /* conv */
     int stride;  /* 0: conv 1, pool its kernel */
-    int padding; /* PAD_SAME or zeros on both sides */
+    int padding; /* PAD_SAME, or so many zeros on both sides */
 };
 
 enum { PAD_SAME = -1 };
 
-/* clang-format off: one stage a line. */
-#define CONV(filters, kernel, padding)        \
-    {                                         \
-        CNN_CONV, filters, kernel, 0, padding \
-    }
-#define CONV_STRIDE(filters, kernel, stride, padding) \
-    {                                                 \
-        CNN_CONV, filters, kernel, stride, padding    \
-    }
-#define MAX_POOL(size)              \
-    {                               \
-        CNN_MAX_POOL, size, 0, 0, 0 \
-    }
-#define MAX_POOL_STRIDE(size, stride)    \
-    {                                    \
-        CNN_MAX_POOL, size, 0, stride, 0 \
-    }
-#define DENSE(units)              \
-    {                             \
-        CNN_DENSE, units, 0, 0, 0 \
-    }
-#define PLAIN(type)      \
-    {                    \
-        type, 0, 0, 0, 0 \
-    }
+/* One stage a line. */
+/* clang-format off */
+#define CONV(filters, kernel, padding) {CNN_CONV, filters, kernel, 0, padding}
+#define CONV_STRIDE(filters, kernel, stride, padding) {CNN_CONV, filters, kernel, stride, padding}
+#define MAX_POOL(size) {CNN_MAX_POOL, size, 0, 0, 0}
+#define MAX_POOL_STRIDE(size, stride) {CNN_MAX_POOL, size, 0, stride, 0}
+#define DENSE(units) {CNN_DENSE, units, 0, 0, 0}
+#define PLAIN(type) {type, 0, 0, 0, 0}
 #define RELU PLAIN(CNN_RELU)
 #define TANH PLAIN(CNN_TANH)
 #define FLATTEN PLAIN(CNN_FLATTEN)
@@ -47,9 +30,10 @@ enum { PAD_SAME = -1 };
 #define SOFTMAX PLAIN(CNN_SOFTMAX)
 #define LOG_SOFTMAX PLAIN(CNN_LOG_SOFTMAX)
 
-#define SHAPES_CNN(first, second)                                                              \
-    CONV(first, 3, PAD_SAME), TANH, MAX_POOL(3), CONV(second, 3, PAD_SAME), TANH, MAX_POOL(3), \
-        FLATTEN, DENSE(CLASSES), SOFTMAX
+#define SHAPES_CNN(first, second)                                                                  \
+    CONV(first, 3, PAD_SAME), TANH, MAX_POOL(3),                                                   \
+    CONV(second, 3, PAD_SAME), TANH, MAX_POOL(3),                                                  \
+    FLATTEN, DENSE(CLASSES), SOFTMAX
 
 static const struct cnn_preset_row shapes_mlp[] = {
     FLATTEN, DENSE(20), TANH, DENSE(CLASSES), SOFTMAX,
@@ -59,98 +43,66 @@ static const struct cnn_preset_row shapes_cnn[] = {SHAPES_CNN(8, 16)};
 static const struct cnn_preset_row shapes_color[] = {SHAPES_CNN(2, 2)};
 
 static const struct cnn_preset_row mnist_cnn[] = {
-    CONV(32, 3, 0), RELU,    MAX_POOL(2), CONV(64, 3, 0), RELU,    MAX_POOL(2),    CONV(64, 3, 0),
-    RELU,           FLATTEN, DENSE(64),   RELU,           DROPOUT, DENSE(CLASSES),
+    CONV(32, 3, 0), RELU, MAX_POOL(2),
+    CONV(64, 3, 0), RELU, MAX_POOL(2),
+    CONV(64, 3, 0), RELU,
+    FLATTEN, DENSE(64), RELU, DROPOUT,
+    DENSE(CLASSES),
 };
 
 static const struct cnn_preset_row scratch[] = {
-    CONV(8, 3, 1), RELU, MAX_POOL(2), FLATTEN, DENSE(64), RELU, DENSE(CLASSES),
+    CONV(8, 3, 1), RELU, MAX_POOL(2),
+    FLATTEN, DENSE(64), RELU,
+    DENSE(CLASSES),
 };
 
 /* LeCun et al. 1998, with the activations and pooling of today. */
 static const struct cnn_preset_row lenet[] = {
-    CONV(6, 5, 0), RELU,       MAX_POOL(2), CONV(16, 5, 0), RELU, MAX_POOL(2),
-    FLATTEN,       DENSE(120), RELU,        DENSE(84),      RELU, DENSE(CLASSES),
+    CONV(6, 5, 0), RELU, MAX_POOL(2),
+    CONV(16, 5, 0), RELU, MAX_POOL(2),
+    FLATTEN, DENSE(120), RELU,
+    DENSE(84), RELU,
+    DENSE(CLASSES),
 };
 
 static const struct cnn_preset_row voxel_cnn[] = {
-    CONV(16, 3, 0), RELU,           MAX_POOL(2), CONV(32, 3, 0), RELU,
-    MAX_POOL(2),    CONV(64, 3, 0), RELU,        MAX_POOL(2),    FLATTEN,
-    DENSE(512),     RELU,           DROPOUT,     DENSE(CLASSES), LOG_SOFTMAX,
+    CONV(16, 3, 0), RELU, MAX_POOL(2),
+    CONV(32, 3, 0), RELU, MAX_POOL(2),
+    CONV(64, 3, 0), RELU, MAX_POOL(2),
+    FLATTEN, DENSE(512), RELU, DROPOUT,
+    DENSE(CLASSES), LOG_SOFTMAX,
 };
 
 static const struct cnn_preset_row voxel_cnn_wide[] = {
-    CONV(32, 3, 1),  RELU,           MAX_POOL(2),           CONV(64, 3, 1), RELU,       MAX_POOL(2),
-    CONV(128, 3, 1), RELU,           MAX_POOL_STRIDE(3, 1), FLATTEN,        DENSE(512), RELU,
-    DROPOUT,         DENSE(CLASSES), LOG_SOFTMAX,
+    CONV(32, 3, 1), RELU, MAX_POOL(2),
+    CONV(64, 3, 1), RELU, MAX_POOL(2),
+    CONV(128, 3, 1), RELU, MAX_POOL_STRIDE(3, 1),
+    FLATTEN, DENSE(512), RELU, DROPOUT,
+    DENSE(CLASSES), LOG_SOFTMAX,
 };
 
 /* The one-tower version: Krizhevsky 2014, "One weird trick". Its adaptive average pool to 6x6 is
  * the identity at 224x224 and left out. */
 static const struct cnn_preset_row alexnet[] = {
-    CONV_STRIDE(64, 11, 4, 2),
-    RELU,
-    MAX_POOL_STRIDE(3, 2),
-    CONV(192, 5, 2),
-    RELU,
-    MAX_POOL_STRIDE(3, 2),
-    CONV(384, 3, 1),
-    RELU,
-    CONV(256, 3, 1),
-    RELU,
-    CONV(256, 3, 1),
-    RELU,
-    MAX_POOL_STRIDE(3, 2),
-    FLATTEN,
-    DROPOUT,
-    DENSE(4096),
-    RELU,
-    DROPOUT,
-    DENSE(4096),
-    RELU,
+    CONV_STRIDE(64, 11, 4, 2), RELU, MAX_POOL_STRIDE(3, 2),
+    CONV(192, 5, 2), RELU, MAX_POOL_STRIDE(3, 2),
+    CONV(384, 3, 1), RELU,
+    CONV(256, 3, 1), RELU,
+    CONV(256, 3, 1), RELU, MAX_POOL_STRIDE(3, 2),
+    FLATTEN, DROPOUT, DENSE(4096), RELU,
+    DROPOUT, DENSE(4096), RELU,
     DENSE(CLASSES),
 };
 
 /* Simonyan and Zisserman 2014, configuration D. */
 static const struct cnn_preset_row vgg16[] = {
-    CONV(64, 3, 1),
-    RELU,
-    CONV(64, 3, 1),
-    RELU,
-    MAX_POOL(2),
-    CONV(128, 3, 1),
-    RELU,
-    CONV(128, 3, 1),
-    RELU,
-    MAX_POOL(2),
-    CONV(256, 3, 1),
-    RELU,
-    CONV(256, 3, 1),
-    RELU,
-    CONV(256, 3, 1),
-    RELU,
-    MAX_POOL(2),
-    CONV(512, 3, 1),
-    RELU,
-    CONV(512, 3, 1),
-    RELU,
-    CONV(512, 3, 1),
-    RELU,
-    MAX_POOL(2),
-    CONV(512, 3, 1),
-    RELU,
-    CONV(512, 3, 1),
-    RELU,
-    CONV(512, 3, 1),
-    RELU,
-    MAX_POOL(2),
-    FLATTEN,
-    DENSE(4096),
-    RELU,
-    DROPOUT,
-    DENSE(4096),
-    RELU,
-    DROPOUT,
+    CONV(64, 3, 1), RELU, CONV(64, 3, 1), RELU, MAX_POOL(2),
+    CONV(128, 3, 1), RELU, CONV(128, 3, 1), RELU, MAX_POOL(2),
+    CONV(256, 3, 1), RELU, CONV(256, 3, 1), RELU, CONV(256, 3, 1), RELU, MAX_POOL(2),
+    CONV(512, 3, 1), RELU, CONV(512, 3, 1), RELU, CONV(512, 3, 1), RELU, MAX_POOL(2),
+    CONV(512, 3, 1), RELU, CONV(512, 3, 1), RELU, CONV(512, 3, 1), RELU, MAX_POOL(2),
+    FLATTEN, DENSE(4096), RELU, DROPOUT,
+    DENSE(4096), RELU, DROPOUT,
     DENSE(CLASSES),
 };
 /* clang-format on */
