@@ -1,0 +1,83 @@
+#include "base64.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* The six bits of a character, -1 if it has none. */
+static int sextet(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Past "data:image/png;base64,", if text begins so. */
+static bool skip_data_prefix(const char **text, size_t *size, struct err *e)
+{
+    if (*size < 5 || memcmp(*text, "data:", 5) != 0)
+        return true;
+    const char *comma = memchr(*text, ',', *size);
+    static const char mark[] = ";base64";
+    size_t mark_size = sizeof mark - 1;
+    if (!comma || (size_t)(comma - *text) < 5 + mark_size ||
+        memcmp(comma - mark_size, mark, mark_size) != 0)
+        return err_set(e, ERR_INVALID, "data: text without ';base64,'");
+    *size -= (size_t)(comma + 1 - *text);
+    *text = comma + 1;
+    return true;
+}
+
+struct decoder {
+    struct buf *out;
+    size_t decoded, decoded_max;
+    uint32_t bits;
+    int count, padding; /* of the group of four under way */
+};
+
+static bool end_group(struct decoder *d, struct err *e)
+{
+    int bytes = 3 - d->padding;
+    if ((bytes < 3 && (d->bits & 0xff) != 0) || (bytes < 2 && (d->bits & 0xffff) != 0))
+        return err_set(e, ERR_INVALID, "base64 ends in bits that belong to no byte");
+    d->decoded += (size_t)bytes;
+    if (d->decoded > d->decoded_max)
+        return err_set(e, ERR_TOO_LARGE, "base64 decodes to more than %zu bytes", d->decoded_max);
+    const char decoded[3] = {(char)(d->bits >> 16), (char)(d->bits >> 8), (char)d->bits};
+    buf_add(d->out, decoded, (size_t)bytes);
+    d->bits = 0;
+    d->count = 0;
+    return true;
+}
+
+static bool take(struct decoder *d, char c, size_t at, struct err *e)
+{
+    int value = sextet(c);
+    if (c == '=' && d->padding < 2 && d->count >= 2) {
+        d->padding++;
+        value = 0;
+    } else if (value < 0 || d->padding > 0) {
+        return err_set(e, ERR_INVALID, "unexpected byte 0x%02x at %zu of the base64",
+                       (unsigned char)c, at);
+    }
+    d->bits = d->bits << 6 | (uint32_t)value;
+    return ++d->count < 4 || end_group(d, e);
+}
+
+bool base64_decode(const char *text, size_t size, size_t decoded_max, struct buf *out,
+                   struct err *e)
+{
+    struct decoder d = {.out = out, .decoded_max = decoded_max};
+    if (!skip_data_prefix(&text, &size, e))
+        return false;
+    for (size_t i = 0; i < size; i++)
+        if (text[i] != '\n' && text[i] != '\r' && !take(&d, text[i], i, e))
+            return false;
+    if (d.count != 0)
+        return err_set(e, ERR_INVALID, "base64 is cut short: %d characters after the last group",
+                       d.count);
+    return buf_ok(out) || err_no_memory(e);
+}
