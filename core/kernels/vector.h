@@ -25,6 +25,14 @@ enum { VEC_LANES = 4, TILE_ROWS = 6, TILE_VECS = 4 };
 enum { VEC_LANES = 4, TILE_ROWS = 4, TILE_VECS = 2 };
 #endif
 
+/* An array of vectors becomes registers only when its loops are unrolled into constants. */
+#if defined(__clang__)
+#define VEC_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define VEC_UNROLL _Pragma("GCC unroll 8")
+#endif
+#define VEC_INLINE inline __attribute__((always_inline))
+
 typedef float vec __attribute__((vector_size(VEC_LANES * sizeof(float))));
 /* The same at any address. */
 typedef float vec_unaligned

@@ -2,29 +2,27 @@
 #include "product.h"
 #include "vector.h"
 
-/* Depth of b taken at a time. Many rows of c: its columns stay in L1 while the rows pass. One
- * tile of rows: b is read once from far away, so its lines are walked along, not across. */
-enum { DEPTH_MANY_ROWS = 256, DEPTH_FEW_ROWS = 16 };
+/* Steps of the sum at a time: a tile's columns of b, this deep, stay in L1 while the rows pass. */
+enum { DEPTH_MAX = 256 };
 
 /* c[m,n] (+)= sum over k of a[m a_row + k a_k] b[k,n] */
 static void gemm(int m, int n, int k, const float *a, ptrdiff_t a_row, ptrdiff_t a_k,
                  const float *b, float *c, bool accumulate)
 {
-    const int depth = m > TILE_ROWS ? DEPTH_MANY_ROWS : DEPTH_FEW_ROWS;
     int from = 0;
     do {
-        const int part = k - from < depth ? k - from : depth;
+        const int depth = k - from < DEPTH_MAX ? k - from : DEPTH_MAX;
         KERNEL(product)
         (&(struct product){
             .rows = {.count = {1, 1, 1, m}, .a = {[3] = a_row}, .other = {[3] = n}},
-            .sum = {.count = {1, 1, 1, part}, .a = {[3] = a_k}, .other = {[3] = n}},
+            .sum = {.count = {1, 1, 1, depth}, .a = {[3] = a_k}, .other = {[3] = n}},
             .columns = n,
             .accumulate = accumulate || from > 0,
             .a = a + from * a_k,
             .b = b + from * (ptrdiff_t)n,
             .c = c,
         });
-        from += part;
+        from += depth;
     } while (from < k);
 }
 
@@ -38,62 +36,91 @@ void KERNEL(gemm_tn)(int m, int n, int k, const float *a, const float *b, float 
     gemm(m, n, k, a, 1, m, b, c, accumulate);
 }
 
-/* Rows of a against rows of b: 3 x 4 inner products share 7 loads. */
+/* nt multiplies rows with rows: 3 x 4 inner products, whose sums share 7 loads. */
 enum { DOT_ROWS = 3, DOT_COLUMNS = 4 };
 
-static inline __attribute__((always_inline)) void dots(const int rows, const int columns, int k,
-                                                       const float *a, const float *b, float *c,
-                                                       ptrdiff_t c_row, bool accumulate)
+struct dots_job {
+    int k;
+    const float *a, *b;
+    float *c;
+    ptrdiff_t c_row;
+    bool accumulate;
+};
+
+static VEC_INLINE vec load_some(const float *p, int count)
 {
-    vec sum[DOT_ROWS][DOT_COLUMNS] = {{{0}}};
-    for (int at = 0; at < k; at += VEC_LANES) {
-        const int left = k - at;
-        vec bv[DOT_COLUMNS];
-        for (int j = 0; j < columns; j++) {
-            const float *p = b + j * (ptrdiff_t)k + at;
-            bv[j] = left < VEC_LANES ? vec_load_masked(p, left) : vec_load(p);
-        }
-        for (int i = 0; i < rows; i++) {
-            const float *p = a + i * (ptrdiff_t)k + at;
-            const vec av = left < VEC_LANES ? vec_load_masked(p, left) : vec_load(p);
-            for (int j = 0; j < columns; j++)
-                sum[i][j] += av * bv[j];
+    return count < VEC_LANES ? vec_load_masked(p, count) : vec_load(p);
+}
+
+/* One vector of each row; count is the constant VEC_LANES but for the last. */
+static VEC_INLINE void dots_step(const struct dots_job *job, int at, int count, const int rows,
+                                 const int columns, vec sum[DOT_ROWS][DOT_COLUMNS])
+{
+    const ptrdiff_t k = job->k;
+    vec b[DOT_COLUMNS];
+    VEC_UNROLL for (int j = 0; j < columns; j++) b[j] = load_some(job->b + j * k + at, count);
+    VEC_UNROLL for (int i = 0; i < rows; i++)
+    {
+        const vec a = load_some(job->a + i * k + at, count);
+        VEC_UNROLL for (int j = 0; j < columns; j++) sum[i][j] += a * b[j];
+    }
+}
+
+static VEC_INLINE void dots(const struct dots_job *job, const int rows, const int columns)
+{
+    vec sum[DOT_ROWS][DOT_COLUMNS];
+    VEC_UNROLL for (int i = 0; i < rows; i++)
+    {
+        VEC_UNROLL for (int j = 0; j < columns; j++) sum[i][j] = (vec){0};
+    }
+    int at = 0;
+    for (; at + VEC_LANES <= job->k; at += VEC_LANES)
+        dots_step(job, at, VEC_LANES, rows, columns, sum);
+    if (at < job->k)
+        dots_step(job, at, job->k - at, rows, columns, sum);
+    VEC_UNROLL for (int i = 0; i < rows; i++)
+    {
+        VEC_UNROLL for (int j = 0; j < columns; j++)
+        {
+            float *c = job->c + i * job->c_row + j;
+            *c = (job->accumulate ? *c : 0) + vec_sum(sum[i][j]);
         }
     }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++) {
-            float *to = c + i * c_row + j;
-            *to = (accumulate ? *to : 0) + vec_sum(sum[i][j]);
-        }
 }
 
-static void KERNEL(dots_3x4)(int k, const float *a, const float *b, float *c, ptrdiff_t c_row,
-                             bool accumulate)
+static void KERNEL(dots_3x4)(const struct dots_job *job)
 {
-    dots(DOT_ROWS, DOT_COLUMNS, k, a, b, c, c_row, accumulate);
+    dots(job, DOT_ROWS, DOT_COLUMNS);
 }
 
-static void KERNEL(dots_1x4)(int k, const float *a, const float *b, float *c, bool accumulate)
+static void KERNEL(dots_1x4)(const struct dots_job *job)
 {
-    dots(1, DOT_COLUMNS, k, a, b, c, 0, accumulate);
+    dots(job, 1, DOT_COLUMNS);
 }
 
-static void KERNEL(dots_1x1)(int k, const float *a, const float *b, float *c, bool accumulate)
+static void KERNEL(dots_1x1)(const struct dots_job *job)
 {
-    dots(1, 1, k, a, b, c, 0, accumulate);
+    dots(job, 1, 1);
 }
 
 void KERNEL(gemm_nt)(int m, int n, int k, const float *a, const float *b, float *c, int accumulate)
 {
-    int j = 0;
-    for (; j + DOT_COLUMNS <= n; j += DOT_COLUMNS, b += DOT_COLUMNS * (ptrdiff_t)k) {
-        int i = 0;
-        for (; i + DOT_ROWS <= m; i += DOT_ROWS)
-            KERNEL(dots_3x4)(k, a + i * (ptrdiff_t)k, b, c + i * (ptrdiff_t)n + j, n, accumulate);
-        for (; i < m; i++)
-            KERNEL(dots_1x4)(k, a + i * (ptrdiff_t)k, b, c + i * (ptrdiff_t)n + j, accumulate);
+    struct dots_job job = {.k = k, .c_row = n, .accumulate = accumulate};
+    for (int j = 0; j < n;) {
+        const bool wide = j + DOT_COLUMNS <= n;
+        for (int i = 0; i < m;) {
+            const bool tall = wide && i + DOT_ROWS <= m;
+            job.a = a + i * (ptrdiff_t)k;
+            job.b = b + j * (ptrdiff_t)k;
+            job.c = c + i * (ptrdiff_t)n + j;
+            if (tall)
+                KERNEL(dots_3x4)(&job);
+            else if (wide)
+                KERNEL(dots_1x4)(&job);
+            else
+                KERNEL(dots_1x1)(&job);
+            i += tall ? DOT_ROWS : 1;
+        }
+        j += wide ? DOT_COLUMNS : 1;
     }
-    for (; j < n; j++, b += k)
-        for (int i = 0; i < m; i++)
-            KERNEL(dots_1x1)(k, a + i * (ptrdiff_t)k, b, c + i * (ptrdiff_t)n + j, accumulate);
 }

@@ -9,14 +9,6 @@
 
 #include "vector.h"
 
-/* Rows and vectors of a tile are constants after inlining; only then do its accumulators become
- * registers. */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-
 struct tile_job {
     const struct nest *sum;
     const float *const *a; /* a pointer for each row */
@@ -26,23 +18,24 @@ struct tile_job {
     bool accumulate;
 };
 
-static inline __attribute__((always_inline)) vec load_part(const float *p, bool masked, int tail)
+static VEC_INLINE vec load_part(const float *p, bool masked, int tail)
 {
     return masked ? vec_load_masked(p, tail) : vec_load(p);
 }
 
-static inline __attribute__((always_inline)) void tile(const struct tile_job *job, const int rows,
-                                                       const int vecs, const bool has_tail)
+/* Rows, vectors and the presence of a tail are constants once inlined. */
+static VEC_INLINE void tile(const struct tile_job *job, const int rows, const int vecs,
+                            const bool has_tail)
 {
     const struct nest s = *job->sum;
     const int tail = job->tail;
     const float *a[TILE_ROWS];
     vec acc[TILE_ROWS][TILE_VECS];
 
-    UNROLL for (int r = 0; r < rows; r++)
+    VEC_UNROLL for (int r = 0; r < rows; r++)
     {
         a[r] = job->a[r];
-        UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = (vec){0};
+        VEC_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = (vec){0};
     }
     for (int i0 = 0; i0 < s.count[0]; i0++) {
         for (int i1 = 0; i1 < s.count[1]; i1++) {
@@ -51,21 +44,21 @@ static inline __attribute__((always_inline)) void tile(const struct tile_job *jo
                 const float *b = job->b + i0 * s.other[0] + i1 * s.other[1] + i2 * s.other[2];
                 for (int i3 = 0; i3 < s.count[3]; i3++, at += s.a[3], b += s.other[3]) {
                     vec bv[TILE_VECS];
-                    UNROLL for (int v = 0; v < vecs; v++) bv[v] =
+                    VEC_UNROLL for (int v = 0; v < vecs; v++) bv[v] =
                         load_part(b + v * VEC_LANES, has_tail && v == vecs - 1, tail);
-                    UNROLL for (int r = 0; r < rows; r++)
+                    VEC_UNROLL for (int r = 0; r < rows; r++)
                     {
                         const float x = a[r][at];
-                        UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += x * bv[v];
+                        VEC_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += x * bv[v];
                     }
                 }
             }
         }
     }
     /* Row after row, because accumulated rows may overlap. */
-    UNROLL for (int r = 0; r < rows; r++)
+    VEC_UNROLL for (int r = 0; r < rows; r++)
     {
-        UNROLL for (int v = 0; v < vecs; v++)
+        VEC_UNROLL for (int v = 0; v < vecs; v++)
         {
             const bool masked = has_tail && v == vecs - 1;
             float *c = job->c[r] + v * VEC_LANES;
