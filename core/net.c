@@ -198,7 +198,7 @@ static void fill(float *values, size_t count, float value)
         values[i] = value;
 }
 
-struct cnn_net *cnn_net_new(const struct cnn_spec *spec, struct err *e)
+struct cnn_net *cnn_net_plan(const struct cnn_spec *spec, struct err *e)
 {
     struct cnn_net *net = NULL;
     if (spec->layer_count < 1 || spec->layer_count > CNN_LAYERS_MAX) {
@@ -216,18 +216,26 @@ struct cnn_net *cnn_net_new(const struct cnn_spec *spec, struct err *e)
     net->input = spec->input;
     net->node_count = spec->layer_count;
     net->nodes = memory_new((size_t)net->node_count, sizeof *net->nodes, e);
-    if (!net->nodes || !build_nodes(net, spec, e) || !lay_out_tensors(net, e))
-        goto fail;
+    if (net->nodes && build_nodes(net, spec, e) && lay_out_tensors(net, e))
+        return net;
+    cnn_net_free(net);
+    return NULL;
+}
+
+struct cnn_net *cnn_net_new(const struct cnn_spec *spec, struct err *e)
+{
+    struct cnn_net *net = cnn_net_plan(spec, e);
+    if (!net)
+        return NULL;
     net->params = memory_new(net->state_count, sizeof *net->params, e);
-    if (!net->params)
-        goto fail;
+    if (!net->params) {
+        cnn_net_free(net);
+        return NULL;
+    }
     for (int t = 0; t < net->tensor_count; t++)
         fill(net->params + net->tensors[t].offset, net->tensors[t].count,
              resting_value(&net->tensors[t]));
     return net;
-fail:
-    cnn_net_free(net);
-    return NULL;
 }
 
 void cnn_net_free(struct cnn_net *net)

@@ -58,6 +58,8 @@ const char *cnn_init_name(enum cnn_init init); /* "uniform", "xavier", "he", "no
  * scales and running variances are 1). On failure NULL; *e names the layer in its text and
  * "layers[i].field" in its field: "kernel 7 exceeds padded input 5 at layer 'conv3'". */
 struct cnn_net *cnn_net_new(const struct cnn_spec *spec, struct err *e);
+/* The same without parameters (params is NULL): for shapes and counts; it cannot run. */
+struct cnn_net *cnn_net_plan(const struct cnn_spec *spec, struct err *e);
 void cnn_net_free(struct cnn_net *net); /* NULL is fine */
 /* The spec of this net with every default resolved; the caller clears it. */
 bool cnn_net_spec(const struct cnn_net *net, struct cnn_spec *spec, struct err *e);
