@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "engine.h"
-#include "nets.h"
+#include "small_nets.h"
 #include "step.h"
 
 static const struct cnn_loss cross_entropy = {.type = CNN_CROSS_ENTROPY};
@@ -12,7 +12,7 @@ static const uint64_t seed = 3, number = 17;
 static void fill_index(uint32_t *index, int n)
 {
     for (int i = 0; i < n; i++)
-        index[i] = (uint32_t)(i * 3 % NETS_SAMPLES + i * 3 / NETS_SAMPLES);
+        index[i] = (uint32_t)(i * 3 % SMALL_SAMPLES + i * 3 / SMALL_SAMPLES);
 }
 
 static struct cnn_step *make_step(struct cnn_net *net, int batch_max, int threads)
@@ -28,7 +28,7 @@ static double whole_batch(const struct cnn_net *net, const struct cnn_samples *s
                           const uint32_t *index, int n, float *grads)
 {
     struct err e;
-    uint16_t labels[NETS_SAMPLES];
+    uint16_t labels[SMALL_SAMPLES];
     struct cnn_workspace *ws = cnn_workspace_new(net, n, CNN_TRAIN, &e);
     struct cnn_run run = {
         .n = n, .batch_count = n, .training = true, .seed = seed, .step = number, .grads = grads};
@@ -36,7 +36,7 @@ static double whole_batch(const struct cnn_net *net, const struct cnn_samples *s
         labels[i] = samples->labels[index[i]];
     cnn_samples_gather(samples, index, 0, n, cnn_workspace_input(ws));
     cnn_run_forward(ws, &run, 0, net->node_count);
-    double sum = cnn_loss_eval(cross_entropy, n, NETS_CLASSES, cnn_workspace_map(ws, -1), labels,
+    double sum = cnn_loss_eval(cross_entropy, n, SMALL_CLASSES, cnn_workspace_map(ws, -1), labels,
                                1.0f / (float)n, cnn_workspace_output_grad(ws));
     cnn_run_backward_begin(ws);
     cnn_run_backward(ws, &run, 0, net->node_count);
@@ -46,13 +46,13 @@ static double whole_batch(const struct cnn_net *net, const struct cnn_samples *s
 
 START_TEST(gradient_equals_that_of_the_whole_batch_at_once)
 {
-    static const int sizes[] = {1, 2, 7, 8, 9, 64, 127, NETS_SAMPLES};
-    struct cnn_samples samples = nets_samples();
-    for (int kind = NETS_PLAIN; kind <= NETS_DROPOUT; kind++) {
-        struct cnn_net *net = nets_make((enum nets_kind)kind);
-        struct cnn_step *step = make_step(net, NETS_SAMPLES, 2);
+    static const int sizes[] = {1, 2, 7, 8, 9, 64, 127, SMALL_SAMPLES};
+    struct cnn_samples samples = small_samples();
+    for (int kind = SMALL_PLAIN; kind <= SMALL_DROPOUT; kind++) {
+        struct cnn_net *net = small_net((enum small_kind)kind);
+        struct cnn_step *step = make_step(net, SMALL_SAMPLES, 2);
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-            uint32_t index[NETS_SAMPLES];
+            uint32_t index[SMALL_SAMPLES];
             int n = sizes[i];
             float *expected = calloc(net->param_count, sizeof *expected);
             fill_index(index, n);
@@ -65,7 +65,7 @@ START_TEST(gradient_equals_that_of_the_whole_batch_at_once)
         cnn_step_free(step);
         cnn_net_free(net);
     }
-    nets_samples_clear(&samples);
+    small_samples_clear(&samples);
 }
 END_TEST
 
@@ -74,11 +74,11 @@ START_TEST(gradient_matches_finite_differences_through_batch_norm_and_dropout)
 {
     enum { N = 20 };
     const float h = 1e-2f;
-    struct cnn_samples samples = nets_samples();
+    struct cnn_samples samples = small_samples();
     uint32_t index[N];
     fill_index(index, N);
-    for (int kind = 0; kind < NETS_COUNT; kind++) {
-        struct cnn_net *net = nets_make((enum nets_kind)kind);
+    for (int kind = 0; kind < SMALL_KINDS; kind++) {
+        struct cnn_net *net = small_net((enum small_kind)kind);
         struct cnn_step *step = make_step(net, N, 2);
         float *grads = malloc(net->param_count * sizeof *grads);
         cnn_step_run(step, &samples, index, N, seed, number);
@@ -98,24 +98,24 @@ START_TEST(gradient_matches_finite_differences_through_batch_norm_and_dropout)
         cnn_step_free(step);
         cnn_net_free(net);
     }
-    nets_samples_clear(&samples);
+    small_samples_clear(&samples);
 }
 END_TEST
 
 START_TEST(same_bits_with_1_2_3_and_8_threads)
 {
     static const int threads[] = {1, 2, 3, 8};
-    static const int sizes[] = {5, 45, NETS_SAMPLES};
-    struct cnn_samples samples = nets_samples();
-    for (int kind = 0; kind < NETS_COUNT; kind++) {
-        struct cnn_net *first_net = nets_make((enum nets_kind)kind);
-        struct cnn_step *first = make_step(first_net, NETS_SAMPLES, 1);
+    static const int sizes[] = {5, 45, SMALL_SAMPLES};
+    struct cnn_samples samples = small_samples();
+    for (int kind = 0; kind < SMALL_KINDS; kind++) {
+        struct cnn_net *first_net = small_net((enum small_kind)kind);
+        struct cnn_step *first = make_step(first_net, SMALL_SAMPLES, 1);
         for (int t = 1; t < 4; t++) {
-            struct cnn_net *net = nets_make((enum nets_kind)kind);
-            struct cnn_step *step = make_step(net, NETS_SAMPLES, threads[t]);
+            struct cnn_net *net = small_net((enum small_kind)kind);
+            struct cnn_step *step = make_step(net, SMALL_SAMPLES, threads[t]);
             memcpy(first_net->params, net->params, net->state_count * sizeof(float));
             for (int i = 0; i < 3; i++) {
-                uint32_t index[NETS_SAMPLES];
+                uint32_t index[SMALL_SAMPLES];
                 int n = sizes[i];
                 fill_index(index, n);
                 struct cnn_step_result a = cnn_step_run(first, &samples, index, n, seed, number);
@@ -132,15 +132,15 @@ START_TEST(same_bits_with_1_2_3_and_8_threads)
         cnn_step_free(first);
         cnn_net_free(first_net);
     }
-    nets_samples_clear(&samples);
+    small_samples_clear(&samples);
 }
 END_TEST
 
 START_TEST(dropout_masks_follow_seed_and_number)
 {
     enum { N = 16 };
-    struct cnn_samples samples = nets_samples();
-    struct cnn_net *net = nets_make(NETS_DROPOUT);
+    struct cnn_samples samples = small_samples();
+    struct cnn_net *net = small_net(SMALL_DROPOUT);
     struct cnn_step *step = make_step(net, N, 2);
     uint32_t index[N];
     fill_index(index, N);
@@ -150,15 +150,15 @@ START_TEST(dropout_masks_follow_seed_and_number)
     ck_assert(cnn_step_run(step, &samples, index, N, 1, 1).loss == loss);
     cnn_step_free(step);
     cnn_net_free(net);
-    nets_samples_clear(&samples);
+    small_samples_clear(&samples);
 }
 END_TEST
 
 START_TEST(running_statistics_move_and_parameters_do_not)
 {
     enum { N = 32 };
-    struct cnn_samples samples = nets_samples();
-    struct cnn_net *net = nets_make(NETS_NORM);
+    struct cnn_samples samples = small_samples();
+    struct cnn_net *net = small_net(SMALL_NORM);
     struct cnn_step *step = make_step(net, N, 2);
     uint32_t index[N];
     fill_index(index, N);
@@ -172,39 +172,40 @@ START_TEST(running_statistics_move_and_parameters_do_not)
     free(before);
     cnn_step_free(step);
     cnn_net_free(net);
-    nets_samples_clear(&samples);
+    small_samples_clear(&samples);
 }
 END_TEST
 
 START_TEST(correct_counts_samples_whose_largest_output_is_their_label)
 {
-    struct cnn_samples samples = nets_samples();
-    struct cnn_net *net = nets_make(NETS_PLAIN);
-    struct cnn_step *step = make_step(net, NETS_SAMPLES, 2);
-    uint32_t index[NETS_SAMPLES];
-    for (uint32_t i = 0; i < NETS_SAMPLES; i++)
+    struct cnn_samples samples = small_samples();
+    struct cnn_net *net = small_net(SMALL_PLAIN);
+    struct cnn_step *step = make_step(net, SMALL_SAMPLES, 2);
+    uint32_t index[SMALL_SAMPLES];
+    for (uint32_t i = 0; i < SMALL_SAMPLES; i++)
         index[i] = i;
-    struct cnn_step_result result = cnn_step_run(step, &samples, index, NETS_SAMPLES, seed, number);
+    struct cnn_step_result result =
+        cnn_step_run(step, &samples, index, SMALL_SAMPLES, seed, number);
 
     struct err e;
     int correct = 0;
-    struct cnn_workspace *ws = cnn_workspace_new(net, NETS_SAMPLES, CNN_INFER, &e);
-    const float *out = cnn_forward_canonical(net, ws, samples.x, NETS_SAMPLES);
-    for (int i = 0; i < NETS_SAMPLES; i++)
-        correct += cnn_argmax(out + i * NETS_CLASSES, NETS_CLASSES) == samples.labels[i];
+    struct cnn_workspace *ws = cnn_workspace_new(net, SMALL_SAMPLES, CNN_INFER, &e);
+    const float *out = cnn_forward_canonical(net, ws, samples.x, SMALL_SAMPLES);
+    for (int i = 0; i < SMALL_SAMPLES; i++)
+        correct += cnn_argmax(out + i * SMALL_CLASSES, SMALL_CLASSES) == samples.labels[i];
     ck_assert_int_eq(result.correct, correct);
-    ck_assert(correct > 0 && correct < NETS_SAMPLES);
+    ck_assert(correct > 0 && correct < SMALL_SAMPLES);
     cnn_workspace_free(ws);
     cnn_step_free(step);
     cnn_net_free(net);
-    nets_samples_clear(&samples);
+    small_samples_clear(&samples);
 }
 END_TEST
 
 START_TEST(bytes_cover_the_gradient_blocks)
 {
-    struct cnn_net *net = nets_make(NETS_NORM);
-    struct cnn_step *small = make_step(net, 8, 1), *large = make_step(net, NETS_SAMPLES, 1);
+    struct cnn_net *net = small_net(SMALL_NORM);
+    struct cnn_step *small = make_step(net, 8, 1), *large = make_step(net, SMALL_SAMPLES, 1);
     ck_assert_uint_ge(cnn_step_bytes(small), 8 * net->param_count * sizeof(float));
     ck_assert_uint_gt(cnn_step_bytes(large), cnn_step_bytes(small));
     cnn_step_free(small);

@@ -1,0 +1,496 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "presets.h"
+#include "small_nets.h"
+#include "synth.h"
+#include "train.h"
+
+static struct cnn_samples make_shapes(int split, uint32_t count)
+{
+    const struct cnn_generator *generator = cnn_generator_find("shapes");
+    size_t bytes = cnn_shape_count(&generator->shape);
+    uint8_t *x = malloc(count * bytes);
+    uint16_t *labels = malloc(count * sizeof *labels);
+    for (uint32_t i = 0; i < count; i++) {
+        generator->make(0, split, i, x + i * bytes);
+        labels[i] = (uint16_t)(i % 2);
+    }
+    return (struct cnn_samples){
+        .shape = generator->shape,
+        .count = count,
+        .classes = generator->classes,
+        .dtype = CNN_U8,
+        .x = x,
+        .labels = labels,
+        .normalize = {.scale = 1.0f / 255},
+    };
+}
+
+static struct cnn_net *make_preset(const char *name, uint64_t seed)
+{
+    struct err e;
+    struct cnn_spec spec = {0};
+    ck_assert(cnn_preset_spec(cnn_preset_find(name), NULL, 0, &spec, &e));
+    struct cnn_net *net = cnn_net_new(&spec, &e);
+    ck_assert_ptr_nonnull(net);
+    cnn_spec_clear(&spec);
+    cnn_net_init(net, CNN_INIT_UNIFORM, seed);
+    return net;
+}
+
+static struct cnn_train_config quick(int epochs, int threads)
+{
+    struct cnn_train_config config = cnn_train_defaults();
+    config.epochs = epochs;
+    config.threads = threads;
+    config.optimizer.lr = 0.01;
+    return config;
+}
+
+START_TEST(shapes_cnn_learns_shapes)
+{
+    struct err e;
+    struct cnn_samples train = make_shapes(0, 1000), test = make_shapes(1, 200);
+    struct cnn_net *net = make_preset("shapes-cnn", 0);
+    struct cnn_train_config config = cnn_train_defaults();
+    struct cnn_train_result result;
+    config.epochs = 10;
+    config.batch_size = 10;
+    ck_assert_double_eq(config.optimizer.lr, 0.001);
+    ck_assert_msg(cnn_train(net, &train, &test, &config, NULL, &result, &e), "%s", e.detail);
+    struct cnn_eval eval;
+    struct cnn_loss loss = cnn_loss_for(config.loss, net);
+    ck_assert(cnn_evaluate(net, &test, NULL, 0, loss, 2, 0, &eval, &e));
+    ck_assert_double_gt(eval.accuracy, 0.95);
+    cnn_eval_clear(&eval);
+    cnn_net_free(net);
+    small_samples_clear(&train);
+    small_samples_clear(&test);
+}
+END_TEST
+
+/* What a run leaves behind, all of which must repeat. */
+struct trace {
+    int epochs;
+    double loss[8], val_loss[8];
+    float *weights;
+};
+
+static bool note_epoch(void *context, const struct cnn_epoch_report *report, struct err *e)
+{
+    struct trace *trace = context;
+    (void)e;
+    trace->loss[trace->epochs] = report->loss;
+    trace->val_loss[trace->epochs++] = report->val ? report->val->loss : 0;
+    return true;
+}
+
+static struct trace run_traced(enum small_kind kind, uint64_t seed, int threads)
+{
+    struct err e;
+    struct trace trace = {0};
+    struct cnn_samples samples = small_samples();
+    struct cnn_net *net = small_net(kind);
+    struct cnn_train_config config = quick(3, threads);
+    struct cnn_train_hooks hooks = {.context = &trace, .epoch = note_epoch};
+    struct cnn_train_result result;
+    config.seed = seed;
+    config.validation_split = 0.2;
+    config.clip_norm = 0.5;
+    config.batch_size = 50; /* the last batch of 120 is smaller */
+    ck_assert(cnn_train(net, &samples, NULL, &config, &hooks, &result, &e));
+    ck_assert_int_eq(trace.epochs, 3);
+    trace.weights = malloc(net->state_count * sizeof(float));
+    memcpy(trace.weights, net->params, net->state_count * sizeof(float));
+    cnn_net_free(net);
+    small_samples_clear(&samples);
+    return trace;
+}
+
+START_TEST(same_seed_gives_the_same_weights_with_1_2_3_and_8_threads)
+{
+    static const int threads[] = {1, 2, 3, 8};
+    for (int kind = 0; kind < SMALL_KINDS; kind++) {
+        struct cnn_net *net = small_net((enum small_kind)kind);
+        struct trace first = run_traced((enum small_kind)kind, 1, 1);
+        ck_assert_mem_ne(first.weights, net->params, net->param_count * sizeof(float));
+        for (int t = 0; t < 4; t++) {
+            struct trace again = run_traced((enum small_kind)kind, 1, threads[t]);
+            ck_assert_mem_eq(first.weights, again.weights, net->state_count * sizeof(float));
+            ck_assert_mem_eq(first.loss, again.loss, sizeof first.loss);
+            ck_assert_mem_eq(first.val_loss, again.val_loss, sizeof first.val_loss);
+            free(again.weights);
+        }
+        struct trace other = run_traced((enum small_kind)kind, 2, 1);
+        ck_assert_mem_ne(first.weights, other.weights, net->param_count * sizeof(float));
+        free(other.weights);
+        free(first.weights);
+        cnn_net_free(net);
+    }
+}
+END_TEST
+
+/* Collects what the hooks see, and steps in when told to. */
+struct watch {
+    struct cnn_net *net;
+    int batches, epochs;
+    int cancel_at_batch;   /* 0: never */
+    int fail_at_epoch;     /* 0: never */
+    int poison_from_epoch; /* makes the weights NaN after this epoch; 0: never */
+    int wreck_from_epoch;  /* makes the net useless after this epoch; 0: never */
+    atomic_bool cancel;
+    struct cnn_batch_report last_batch;
+    int best_epoch;
+    float *best; /* [state_count] of the last epoch reported best; NULL before */
+};
+
+static void watch_batch(void *context, const struct cnn_batch_report *report)
+{
+    struct watch *watch = context;
+    watch->batches++;
+    ck_assert_int_eq(report->epoch, watch->epochs + 1);
+    ck_assert_int_eq(report->batch, (watch->batches - 1) % report->batches + 1);
+    watch->last_batch = *report;
+    if (watch->batches == watch->cancel_at_batch)
+        atomic_store(&watch->cancel, true);
+}
+
+static bool watch_epoch(void *context, const struct cnn_epoch_report *report, struct err *e)
+{
+    struct watch *watch = context;
+    size_t count = watch->net->state_count;
+    ck_assert_int_eq(report->epoch, ++watch->epochs);
+    if (report->best) {
+        free(watch->best);
+        watch->best = malloc(count * sizeof *watch->best);
+        memcpy(watch->best, watch->net->params, count * sizeof *watch->best);
+        watch->best_epoch = report->epoch;
+    }
+    if (watch->epochs == watch->poison_from_epoch)
+        watch->net->params[0] = NAN;
+    if (watch->wreck_from_epoch && watch->epochs >= watch->wreck_from_epoch)
+        for (size_t i = 0; i < watch->net->param_count; i++)
+            watch->net->params[i] = i % 2 ? 30 : -30;
+    if (watch->epochs == watch->fail_at_epoch)
+        return err_set(e, ERR_NO_SPACE, "disk full");
+    return true;
+}
+
+/* Trains a small net on random samples, validated on themselves. */
+static bool run_watched(struct watch *watch, const struct cnn_train_config *config,
+                        struct cnn_train_result *result, struct err *e)
+{
+    struct cnn_samples samples = small_samples();
+    struct cnn_train_hooks hooks = {
+        .context = watch, .batch = watch_batch, .epoch = watch_epoch, .cancel = &watch->cancel};
+    bool done = cnn_train(watch->net, &samples, &samples, config, &hooks, result, e);
+    small_samples_clear(&samples);
+    return done;
+}
+
+static void watch_clear(struct watch *watch)
+{
+    free(watch->best);
+    cnn_net_free(watch->net);
+}
+
+static void holds_best(const struct watch *watch, const struct cnn_train_result *result)
+{
+    ck_assert_ptr_nonnull(watch->best);
+    ck_assert_int_eq(result->best_epoch, watch->best_epoch);
+    ck_assert_mem_eq(watch->net->params, watch->best, watch->net->state_count * sizeof(float));
+}
+
+START_TEST(every_batch_and_epoch_is_reported)
+{
+    struct err e;
+    struct watch watch = {.net = small_net(SMALL_PLAIN)};
+    struct cnn_train_config config = quick(3, 2);
+    struct cnn_train_result result;
+    ck_assert(run_watched(&watch, &config, &result, &e));
+    ck_assert_int_eq(watch.epochs, 3);
+    ck_assert_int_eq(watch.batches, 3 * 5); /* 150 samples by 32 */
+    ck_assert_int_eq(watch.last_batch.batches, 5);
+    ck_assert_double_eq(watch.last_batch.lr, 0.01);
+    ck_assert(watch.last_batch.loss > 0 && watch.last_batch.batch_loss > 0);
+    ck_assert(watch.last_batch.accuracy > 0 && watch.last_batch.accuracy <= 1);
+    ck_assert_int_eq(result.epochs_run, 3);
+    ck_assert(!result.stopped_early);
+    watch_clear(&watch);
+}
+END_TEST
+
+START_TEST(schedule_sets_the_rate_of_each_step)
+{
+    struct err e;
+    struct watch watch = {.net = small_net(SMALL_PLAIN)};
+    struct cnn_train_config config = quick(3, 1);
+    struct cnn_train_result result;
+    config.schedule = (struct cnn_schedule){.type = CNN_STEP, .step_epochs = 1, .gamma = 0.5};
+    ck_assert(run_watched(&watch, &config, &result, &e));
+    ck_assert_double_eq_tol(watch.last_batch.lr, 0.0025, 1e-12);
+    watch_clear(&watch);
+}
+END_TEST
+
+START_TEST(best_weights_are_kept)
+{
+    struct err e;
+    struct watch watch = {.net = small_net(SMALL_NORM), .wreck_from_epoch = 2};
+    struct cnn_train_config config = quick(4, 2);
+    struct cnn_train_result result;
+    ck_assert(run_watched(&watch, &config, &result, &e));
+    ck_assert_int_eq(result.best_epoch, 2);
+    ck_assert_int_eq(result.epochs_run, 4);
+    holds_best(&watch, &result);
+    watch_clear(&watch);
+}
+END_TEST
+
+START_TEST(last_weights_are_kept_when_asked)
+{
+    struct err e;
+    struct watch watch = {.net = small_net(SMALL_PLAIN), .wreck_from_epoch = 2};
+    struct cnn_train_config config = quick(4, 2);
+    struct cnn_train_result result;
+    config.publish = CNN_PUBLISH_LAST;
+    ck_assert(run_watched(&watch, &config, &result, &e));
+    ck_assert_int_eq(result.best_epoch, 2);
+    ck_assert_float_eq(watch.net->params[1], 30);
+    watch_clear(&watch);
+}
+END_TEST
+
+START_TEST(patience_stops_early)
+{
+    struct err e;
+    struct watch watch = {.net = small_net(SMALL_PLAIN), .wreck_from_epoch = 2};
+    struct cnn_train_config config = quick(50, 2);
+    struct cnn_train_result result;
+    config.patience = 3;
+    ck_assert(run_watched(&watch, &config, &result, &e));
+    ck_assert(result.stopped_early);
+    ck_assert_int_eq(result.best_epoch, 2);
+    ck_assert_int_eq(result.epochs_run, 5);
+    holds_best(&watch, &result);
+    watch_clear(&watch);
+}
+END_TEST
+
+START_TEST(cancel_stops_before_the_next_batch)
+{
+    struct err e = {0};
+    struct watch watch = {.net = small_net(SMALL_PLAIN), .cancel_at_batch = 7};
+    struct cnn_train_config config = quick(50, 2);
+    struct cnn_train_result result;
+    ck_assert(!run_watched(&watch, &config, &result, &e));
+    ck_assert_int_eq(e.code, ERR_CANCELLED);
+    ck_assert_int_eq(watch.batches, 7);
+    ck_assert_int_eq(result.epochs_run, 1);
+    holds_best(&watch, &result);
+    watch_clear(&watch);
+}
+END_TEST
+
+START_TEST(cancel_before_the_first_batch_trains_nothing)
+{
+    struct err e = {0};
+    struct cnn_net *fresh = small_net(SMALL_PLAIN);
+    struct watch watch = {.net = small_net(SMALL_PLAIN), .cancel = true};
+    struct cnn_train_config config = quick(2, 2);
+    struct cnn_train_result result;
+    ck_assert(!run_watched(&watch, &config, &result, &e));
+    ck_assert_int_eq(e.code, ERR_CANCELLED);
+    ck_assert_int_eq(result.best_epoch, 0);
+    ck_assert_mem_eq(watch.net->params, fresh->params, fresh->state_count * sizeof(float));
+    cnn_net_free(fresh);
+    watch_clear(&watch);
+}
+END_TEST
+
+START_TEST(a_failing_epoch_hook_ends_training_with_its_error)
+{
+    struct err e = {0};
+    struct watch watch = {.net = small_net(SMALL_PLAIN), .fail_at_epoch = 2};
+    struct cnn_train_config config = quick(50, 2);
+    struct cnn_train_result result;
+    ck_assert(!run_watched(&watch, &config, &result, &e));
+    ck_assert_int_eq(e.code, ERR_NO_SPACE);
+    ck_assert_str_eq(e.detail, "disk full");
+    ck_assert_int_eq(watch.epochs, 2);
+    holds_best(&watch, &result);
+    watch_clear(&watch);
+}
+END_TEST
+
+START_TEST(an_absurd_rate_ends_diverged_naming_epoch_and_batch)
+{
+    struct err e = {0};
+    struct watch watch = {.net = small_net(SMALL_PLAIN)};
+    struct cnn_train_config config = quick(50, 2);
+    struct cnn_train_result result;
+    int epoch, batch;
+    config.loss = CNN_MSE;
+    config.optimizer = cnn_optim_defaults(CNN_SGD);
+    config.optimizer.lr = 1e6;
+    ck_assert(!run_watched(&watch, &config, &result, &e));
+    ck_assert_int_eq(e.code, ERR_DIVERGED);
+    ck_assert_ptr_nonnull(strstr(e.detail, "non-finite loss"));
+    ck_assert_int_eq(sscanf(strstr(e.detail, " at "), " at epoch %d, batch %d", &epoch, &batch), 2);
+    ck_assert_int_eq(epoch, watch.epochs + 1);
+    ck_assert_int_eq(batch, watch.batches % 5 + 1);
+    watch_clear(&watch);
+}
+END_TEST
+
+START_TEST(diverging_later_leaves_the_last_good_weights)
+{
+    struct err e = {0};
+    struct watch watch = {.net = small_net(SMALL_PLAIN), .poison_from_epoch = 2};
+    struct cnn_train_config config = quick(50, 2);
+    struct cnn_train_result result;
+    int node;
+    config.publish = CNN_PUBLISH_LAST;
+    ck_assert(!run_watched(&watch, &config, &result, &e));
+    ck_assert_int_eq(e.code, ERR_DIVERGED);
+    ck_assert_str_eq(e.detail, "non-finite loss at epoch 3, batch 1");
+    ck_assert_int_eq(result.epochs_run, 2);
+    ck_assert(cnn_net_finite(watch.net, &node));
+    holds_best(&watch, &result);
+    watch_clear(&watch);
+}
+END_TEST
+
+static bool note_val_count(void *context, const struct cnn_epoch_report *report, struct err *e)
+{
+    (void)e;
+    ck_assert_ptr_nonnull(report->val);
+    *(uint32_t *)context = report->val->count;
+    return true;
+}
+
+START_TEST(validation_split_holds_out_its_part_and_trains_on_the_rest)
+{
+    static const double parts[] = {0.2, 0.001, 0.999};
+    static const uint32_t held[] = {30, 1, 149};
+    struct cnn_samples samples = small_samples();
+    for (int i = 0; i < 3; i++) {
+        struct err e;
+        uint32_t val_count = 0;
+        struct cnn_net *net = small_net(SMALL_PLAIN);
+        struct cnn_train_config config = quick(1, 2);
+        struct cnn_train_hooks hooks = {.context = &val_count, .epoch = note_val_count};
+        struct cnn_train_result result;
+        config.validation_split = parts[i];
+        ck_assert(cnn_train(net, &samples, NULL, &config, &hooks, &result, &e));
+        ck_assert_uint_eq(val_count, held[i]);
+        cnn_net_free(net);
+    }
+    small_samples_clear(&samples);
+}
+END_TEST
+
+/* Labels that cannot be guessed can be learnt by heart, but only those trained on. */
+START_TEST(held_out_samples_are_not_trained_on)
+{
+    struct err e;
+    struct cnn_samples samples = small_samples();
+    struct cnn_net *net = small_net(SMALL_PLAIN);
+    struct cnn_train_config config = quick(150, 2);
+    struct cnn_train_result result;
+    struct cnn_eval eval;
+    config.validation_split = 0.5;
+    config.publish = CNN_PUBLISH_LAST;
+    ck_assert(cnn_train(net, &samples, NULL, &config, NULL, &result, &e));
+    struct cnn_loss loss = cnn_loss_for(config.loss, net);
+    ck_assert(cnn_evaluate(net, &samples, NULL, 0, loss, 2, 0, &eval, &e));
+    ck_assert_double_gt(eval.accuracy, 0.55); /* half by heart, a third of the rest by luck */
+    ck_assert_double_lt(eval.accuracy, 0.85);
+    cnn_eval_clear(&eval);
+    cnn_net_free(net);
+    small_samples_clear(&samples);
+}
+END_TEST
+
+START_TEST(bad_configurations_are_refused_by_field)
+{
+    struct cnn_train_config good = cnn_train_defaults(), bad[16];
+    static const char *const fields[] = {
+        "epochs",           "epochs",
+        "batch_size",       "batch_size",
+        "threads",          "threads",
+        "optimizer.lr",     "schedule.gamma",
+        "schedule.min_lr",  "loss",
+        "clip_norm",        "validation_split",
+        "validation_split", "validation_split",
+        "publish",          "early_stopping.patience",
+    };
+    struct err e = {0};
+    ck_assert_msg(cnn_train_check(&good, &e), "%s", e.detail);
+    for (int i = 0; i < 16; i++)
+        bad[i] = good;
+    bad[0].epochs = 0;
+    bad[1].epochs = 100001;
+    bad[2].batch_size = 0;
+    bad[3].batch_size = 16385;
+    bad[4].threads = 0;
+    bad[5].threads = 257;
+    bad[6].optimizer.lr = NAN;
+    bad[7].schedule = (struct cnn_schedule){.type = CNN_STEP, .step_epochs = 1};
+    bad[8].schedule = (struct cnn_schedule){.type = CNN_COSINE, .min_lr = 0.5};
+    bad[9].loss = CNN_LOSS_COUNT;
+    bad[10].clip_norm = NAN;
+    bad[11].validation_split = -0.1;
+    bad[12].validation_split = 1;
+    bad[13].validation_split = NAN;
+    bad[14].publish = (enum cnn_publish)7;
+    bad[15].patience = -1;
+    for (int i = 0; i < 16; i++) {
+        memset(&e, 0, sizeof e);
+        ck_assert_msg(!cnn_train_check(&bad[i], &e), "case %d (%s)", i, fields[i]);
+        ck_assert_int_eq(e.code, ERR_INVALID);
+        ck_assert_str_eq(e.field, fields[i]);
+    }
+}
+END_TEST
+
+static void refused(const struct cnn_samples *train, const char *detail)
+{
+    struct err e = {0};
+    struct cnn_net *net = small_net(SMALL_PLAIN);
+    struct cnn_train_config config = quick(1, 1);
+    struct cnn_train_result result;
+    ck_assert(!cnn_train(net, train, NULL, &config, NULL, &result, &e));
+    ck_assert_int_eq(e.code, ERR_INVALID);
+    ck_assert_str_eq(e.detail, detail);
+    cnn_net_free(net);
+}
+
+START_TEST(samples_that_do_not_fit_the_net_are_refused)
+{
+    struct cnn_samples samples = small_samples(), other = samples;
+    other.shape.size[1] = 5;
+    refused(&other, "model takes [2,6,6] but the samples are [2,5,6]");
+    other = samples;
+    other.classes = 4;
+    refused(&other, "model has 3 outputs but the samples have 4 classes");
+    other = samples;
+    other.count = 0;
+    refused(&other, "there are no samples to train on");
+    small_samples_clear(&samples);
+}
+END_TEST
+
+TEST_PROGRAM("core_train", shapes_cnn_learns_shapes,
+             same_seed_gives_the_same_weights_with_1_2_3_and_8_threads,
+             every_batch_and_epoch_is_reported, schedule_sets_the_rate_of_each_step,
+             best_weights_are_kept, last_weights_are_kept_when_asked, patience_stops_early,
+             cancel_stops_before_the_next_batch, cancel_before_the_first_batch_trains_nothing,
+             a_failing_epoch_hook_ends_training_with_its_error,
+             an_absurd_rate_ends_diverged_naming_epoch_and_batch,
+             diverging_later_leaves_the_last_good_weights,
+             validation_split_holds_out_its_part_and_trains_on_the_rest,
+             held_out_samples_are_not_trained_on, bad_configurations_are_refused_by_field,
+             samples_that_do_not_fit_the_net_are_refused)
