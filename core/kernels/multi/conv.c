@@ -23,6 +23,7 @@ struct plan {
     ptrdiff_t out_sample, out[KERNEL_AXES]; /* steps of y */
     ptrdiff_t tap[KERNEL_AXES];             /* steps of w */
     int taps;
+    int scatter_columns;        /* of the data gradient: channels of a tap, or of a line of taps */
     int samples;                /* taken at a time */
     int lines[KERNEL_AXES - 1]; /* output planes (D) and lines (H) taken at a time */
 };
@@ -63,6 +64,9 @@ static struct plan plan_make(const struct conv_geometry *g, int n)
         p.out_sample *= g->out[i];
         tap *= g->kernel[i];
     }
+    /* The taps of a line are neighbours in w and in dx: together they fill vectors better. */
+    const bool line_of_taps = g->groups == 1 && g->dilation[2] == 1;
+    p.scatter_columns = line_of_taps ? p.c * g->kernel[2] : p.c;
     plan_parts(&p, n);
     return p;
 }
@@ -233,30 +237,49 @@ static void backward_weight(const struct plan *p, int n, const float *x, const f
     }
 }
 
-/* Adds to dx, tap by tap; transposed is [group][tap][K][C]. */
+static void nest_swap(struct nest *nest)
+{
+    for (int l = 0; l < NEST_DEPTH; l++) {
+        const ptrdiff_t a = nest->a[l];
+        nest->a[l] = nest->other[l];
+        nest->other[l] = a;
+    }
+}
+
+/* to[n,m] = from[m,n]^T; in blocks, so that a line read is used up before it leaves L1. */
+static void matrix_transpose(int m, int n, const float *from, ptrdiff_t from_row, float *to)
+{
+    enum { BLOCK = 8 };
+    for (int j = 0; j < n; j += BLOCK) {
+        const int width = at_most(n - j, BLOCK);
+        for (int i = 0; i < m; i++)
+            for (int l = 0; l < width; l++)
+                to[(ptrdiff_t)(j + l) * m + i] = from[i * from_row + j + l];
+    }
+}
+
+/* Adds to dx, tap by tap; transposed is [group][tap][K][columns]. */
 static void backward_data(const struct plan *p, int n, const float *dy, const float *transposed,
                           float *dx)
 {
     const struct nest taps = nest_taps(p);
-    const struct nest sum = {.count = {1, 1, 1, p->k}, .a = {[3] = 1}, .other = {[3] = p->c}};
+    const int columns = p->scatter_columns, lines = p->taps * p->c / columns;
+    const struct nest sum = {.count = {1, 1, 1, p->k}, .a = {[3] = 1}, .other = {[3] = columns}};
     struct part part;
     for (int at[3] = {0}; part_next(p, n, at, &part);) {
         const float *b = transposed;
         struct nest rows = nest_pixels(p, &part);
-        for (int l = 0; l < NEST_DEPTH; l++) {
-            const ptrdiff_t in_dy = rows.other[l];
-            rows.other[l] = rows.a[l];
-            rows.a[l] = in_dy;
-        }
+        nest_swap(&rows);
         for (int i = 0; i < p->g->groups; i++) {
-            for (int t = 0; t < p->taps; t++, b += (ptrdiff_t)p->k * p->c) {
-                const int w = t % taps.count[2], h = t / taps.count[2] % taps.count[1],
-                          d = t / taps.count[2] / taps.count[1];
+            for (int t = 0; t < lines; t++, b += (ptrdiff_t)p->k * columns) {
+                const int tap = t * (columns / p->c), w = tap % taps.count[2],
+                          h = tap / taps.count[2] % taps.count[1],
+                          d = tap / taps.count[2] / taps.count[1];
                 KERNEL(product)
                 (&(struct product){
                     .rows = rows,
                     .sum = sum,
-                    .columns = p->c,
+                    .columns = columns,
                     .accumulate = true,
                     .a = dy + part.out + i * p->k,
                     .b = b,
@@ -267,14 +290,16 @@ static void backward_data(const struct plan *p, int n, const float *dy, const fl
     }
 }
 
-/* w[tap][C][group][K] to [group][tap][K][C]. */
+/* w[tap, C][group][K] to [group][tap][K][columns]. */
 static void weights_transpose(const struct plan *p, const float *w, float *to)
 {
-    for (int i = 0; i < p->g->groups; i++)
-        for (int t = 0; t < p->taps; t++)
-            for (int k = 0; k < p->k; k++)
-                for (int c = 0; c < p->c; c++)
-                    *to++ = w[((ptrdiff_t)t * p->c + c) * p->g->out_k + i * p->k + k];
+    const int columns = p->scatter_columns, lines = p->taps * p->c / columns;
+    for (int i = 0; i < p->g->groups; i++) {
+        for (int t = 0; t < lines; t++, to += (ptrdiff_t)p->k * columns) {
+            const float *from = w + (ptrdiff_t)t * columns * p->g->out_k + i * p->k;
+            matrix_transpose(columns, p->k, from, p->g->out_k, to);
+        }
+    }
 }
 
 /* to[k] += the sum of m rows of k columns. Four sums a vector, to hide the latency of adding. */
