@@ -7,6 +7,7 @@
 #ifndef STRIDED_REGISTRY_H
 #define STRIDED_REGISTRY_H
 
+#include "files.h"
 #include "model_meta.h"
 #include "store.h"
 #include "workspace.h"
@@ -16,37 +17,40 @@ struct model { /* one loaded version; read-only */
     char name[LIMIT_NAME_BYTES + 1];
     int version;
     struct cnn_net *net;
-    struct model_meta meta;
+    struct model_meta meta; /* as many labels as the net has outputs */
     char sha256[65];
-    char path[4400]; /* its ONNX file */
+    uint64_t bytes;              /* of the file */
+    char path[FILES_PATH_BYTES]; /* its ONNX file */
 };
 
-struct registry *registry_new(struct store *store);
-void registry_free(struct registry *registry);
+struct registry *registry_new(struct store *store); /* NULL: out of memory */
+void registry_free(struct registry *registry);      /* NULL is fine; nothing may be acquired */
 /* Loads what the catalogue lists; a file that is missing or damaged is logged and left out. */
 bool registry_load(struct registry *registry, struct err *e);
 
-/* Takes a finished ONNX file (in tmp/): checks that it reads, moves it to its place, and returns
- * what the catalogue's row must hold. The caller stores the row (store_model_add or
- * store_job_end) and then calls registry_serve; if storing fails, registry_discard. */
-bool registry_stage(struct registry *registry, const char *name, const char *temp,
-                    const char *job, struct store_model *row, struct model **model,
-                    struct err *e);
-void registry_serve(struct registry *registry, struct model *model); /* takes model */
-void registry_discard(struct registry *registry, struct model *model);
+/* Takes a finished ONNX file (in tmp/; removed on failure): checks that it reads, moves it to its
+ * place, and fills in what the catalogue's row must hold. The caller stores the row
+ * (store_model_add or store_job_end) and then calls registry_serve; if storing fails,
+ * registry_discard. */
+bool registry_stage(struct registry *registry, const char *name, const char *temp, const char *job,
+                    struct store_model *row, struct model **model, struct err *e);
+void registry_serve(struct registry *registry, struct model *model);   /* takes model; active now */
+void registry_discard(struct registry *registry, struct model *model); /* and its file */
 
 /* name NULL or "": the only model there is, or the one named "default"; ERR_NOT_FOUND says which
- * names exist. version 0 = the active one. */
+ * names exist. version 0 = the active one; ERR_UNAVAILABLE if that could not be loaded. */
 struct model *registry_acquire(struct registry *registry, const char *name, int version,
                                struct err *e);
 void registry_release(struct registry *registry, struct model *model);
 
-/* A workspace for inference on this version, from its pool; give it back after use. */
+/* A workspace for inference on this version, from its pool; give it back after use. Its capacity is
+ * the version's, 1..32 samples: more are run in turns. */
 struct cnn_workspace *registry_workspace_take(struct registry *registry, struct model *model,
-                                              int samples, struct err *e);
+                                              struct err *e);
 void registry_workspace_give(struct registry *registry, struct model *model,
                              struct cnn_workspace *ws);
 
+/* version 0 = all. ERR_NOT_FOUND if there is none; a new newest becomes active. */
 bool registry_delete(struct registry *registry, const char *name, int version, struct err *e);
 
 #endif
