@@ -30,6 +30,9 @@ bool arch_parse(const struct cJSON *json, const struct cnn_shape *input, int cla
 /* The same from text. */
 bool arch_parse_text(const char *text, size_t size, const struct cnn_shape *input, int classes,
                      struct cnn_spec *spec, struct err *e);
+/* A layer's type as it is written, "conv2d"; static or in out. */
+enum { ARCH_TYPE_BYTES = 32 };
+const char *arch_type_text(const struct cnn_layer_spec *layer, char out[ARCH_TYPE_BYTES]);
 /* Writes the object form, every option spelled out; arch_parse reads it back to the same spec. */
 void arch_write(struct json_writer *w, const struct cnn_spec *spec);
 

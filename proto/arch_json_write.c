@@ -4,16 +4,13 @@
 
 #include "arch_json.h"
 
-enum { TYPE_TEXT = 32 };
-
-/* "conv2d", "relu". */
-static const char *type_text(const struct cnn_layer_spec *layer, char out[TYPE_TEXT])
+const char *arch_type_text(const struct cnn_layer_spec *layer, char out[ARCH_TYPE_BYTES])
 {
     const char *name = cnn_layer_type_name(layer->type);
     if (layer->type == CNN_CONV)
-        snprintf(out, TYPE_TEXT, "%s%dd", name, layer->u.conv.window.dims);
+        snprintf(out, ARCH_TYPE_BYTES, "%s%dd", name, layer->u.conv.window.dims);
     else if (layer->type == CNN_MAX_POOL || layer->type == CNN_AVG_POOL)
-        snprintf(out, TYPE_TEXT, "%s%dd", name, layer->u.pool.window.dims);
+        snprintf(out, ARCH_TYPE_BYTES, "%s%dd", name, layer->u.pool.window.dims);
     else
         return name;
     return out;
@@ -128,9 +125,9 @@ void arch_write(struct json_writer *w, const struct cnn_spec *spec)
     jw_array(w);
     for (int i = 0; i < spec->layer_count; i++) {
         const struct cnn_layer_spec *layer = &spec->layers[i];
-        char type[TYPE_TEXT];
+        char type[ARCH_TYPE_BYTES];
         jw_object(w);
-        jw_key_string(w, "type", type_text(layer, type));
+        jw_key_string(w, "type", arch_type_text(layer, type));
         if (layer->name[0])
             jw_key_string(w, "name", layer->name);
         if (layer->input_count > 0)

@@ -1,6 +1,5 @@
 #include "multipart.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -180,7 +179,7 @@ static bool take_headers(struct multipart *m, struct multipart_part *part, struc
 static int after_boundary(struct multipart *m, struct err *e)
 {
     if (m->end - m->at >= 2 && memcmp(m->at, "--", 2) == 0) {
-        m->at = m->end;
+        m->ended = true;
         return 0;
     }
     m->at = skip_blanks(m->at, m->end);
@@ -195,9 +194,7 @@ static int after_boundary(struct multipart *m, struct err *e)
 
 int multipart_next(struct multipart *m, struct multipart_part *part, struct err *e)
 {
-    if (m->parts > 0 && m->at == m->end)
-        return 0; /* asked again after the end */
-    int more = after_boundary(m, e);
+    int more = m->ended ? 0 : after_boundary(m, e);
     if (more <= 0)
         return more;
     *part = (struct multipart_part){0};

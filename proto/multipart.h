@@ -2,6 +2,7 @@
 #ifndef STRIDED_MULTIPART_H
 #define STRIDED_MULTIPART_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "err.h"
@@ -17,6 +18,7 @@ struct multipart {
     char boundary[80];
     size_t boundary_size;
     int parts;
+    bool ended;
 };
 
 /* content_type is the request's header: multipart/form-data; boundary=... */

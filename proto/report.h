@@ -10,15 +10,17 @@ enum report_normalize { REPORT_COUNTS, REPORT_BY_ACTUAL, REPORT_BY_PREDICTED, RE
 
 struct report_confusion {
     int classes;
-    char *const *labels;       /* [classes], borrowed */
-    const uint32_t *confusion; /* [classes, classes], borrowed */
+    char *const *labels;             /* [classes], borrowed */
+    const uint32_t *confusion;       /* [classes, classes], borrowed */
     enum report_normalize normalize; /* ?normalize=true|pred|all; total and per_class stay counts */
-    const char *title;         /* of the SVG; may be NULL */
+    const char *title;               /* of the SVG; may be NULL */
 };
 
-/* {"labels","matrix","total","accuracy","per_class":[{"label","precision","recall","f1",
- * "support"}]} */
-void report_confusion_members(struct json_writer *w, const struct report_confusion *c); /* without the braces */
+/* All writers append; out of memory is left in the buffer (buf_ok). */
+
+/* The members of {"labels","matrix","total","accuracy","per_class":[{"label","precision","recall",
+ * "f1","support"}]}, without the braces; accuracy is null when total is 0. */
+void report_confusion_members(struct json_writer *w, const struct report_confusion *c);
 /* First line ",label,label,...", then one line an actual class; RFC 4180 quoting, and labels that
  * a spreadsheet would take for a formula are prefixed with '. */
 void report_confusion_csv(struct buf *out, const struct report_confusion *c);
@@ -30,6 +32,12 @@ void report_confusion_svg(struct buf *out, const struct report_confusion *c);
 void report_summary_json(struct json_writer *w, const struct cnn_net *net);
 /* A table as torchinfo prints it. */
 void report_summary_text(struct buf *out, const struct cnn_net *net, const char *title);
+
+/* What a cell shows: the count, or its share of its divisor (0 if that is 0). Divisors are NULL for
+ * counts; the caller frees them. False = out of memory. */
+bool report_confusion_divisors(const struct report_confusion *c, uint64_t **divisors);
+double report_confusion_cell(const struct report_confusion *c, const uint64_t *divisors, int actual,
+                             int predicted);
 
 struct report_epoch {
     int epoch;
