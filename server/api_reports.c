@@ -1,0 +1,316 @@
+/* The reports of a job: loss curve, confusion matrix, failures. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+#include "api_query.h"
+#include "dataset_file.h"
+#include "limits.h"
+
+enum { FAILURES_DEFAULT = 100 };
+
+/* The job named by the path, which must exist; the caller clears it. */
+static bool find_job(struct app *app, const struct http_request *request, struct store_job *row,
+                     struct err *e)
+{
+    int64_t id;
+    return api_job_id(request, &id, e) && store_job_get(app->store, id, row, e);
+}
+
+/* ---- loss ---- */
+
+struct loss {
+    struct report_batch *live; /* of the epoch being trained */
+    int live_count;
+    struct report_epoch *epochs;
+    int epoch_count;
+    struct report_batch *batches;
+    int batch_count;
+};
+
+static void loss_clear(struct loss *loss)
+{
+    free(loss->live);
+    free(loss->epochs);
+    free(loss->batches);
+}
+
+static bool loss_read(struct app *app, int64_t id, int since_epoch, struct loss *loss,
+                      struct err *e)
+{
+    return jobs_live_points(app->jobs, id, &loss->live, &loss->live_count, e) &&
+           store_job_epochs(app->store, id, since_epoch, &loss->epochs, &loss->epoch_count, e) &&
+           store_job_batches(app->store, id, LIMIT_LOSS_POINTS, &loss->batches, &loss->batch_count,
+                             e);
+}
+
+static void write_points(struct json_writer *w, const struct report_batch *points, int count,
+                         int since_epoch)
+{
+    for (int i = 0; i < count; i++) {
+        if (points[i].epoch <= since_epoch)
+            continue;
+        jw_object(w);
+        jw_key_int(w, "epoch", points[i].epoch);
+        jw_key_int(w, "batch", points[i].batch);
+        jw_key_double(w, "loss", points[i].loss);
+        jw_key_double(w, "lr", points[i].lr);
+        jw_object_end(w);
+    }
+}
+
+static void write_loss(struct json_writer *w, const struct loss *loss, int since_epoch)
+{
+    jw_object(w);
+    jw_key(w, "epochs");
+    jw_array(w);
+    for (int i = 0; i < loss->epoch_count; i++) {
+        const struct report_epoch *epoch = &loss->epochs[i];
+        jw_object(w);
+        jw_key_int(w, "epoch", epoch->epoch);
+        jw_key_double(w, "loss", epoch->loss);
+        jw_key_double(w, "accuracy", epoch->accuracy);
+        jw_key_double(w, "val_loss", epoch->val_loss);
+        jw_key_double(w, "val_accuracy", epoch->val_accuracy);
+        jw_key_double(w, "seconds", epoch->seconds);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+    /* An epoch stored since the live points were asked for holds them too. */
+    int stored = loss->batch_count ? loss->batches[loss->batch_count - 1].epoch : 0;
+    jw_key(w, "batches");
+    jw_array(w);
+    write_points(w, loss->batches, loss->batch_count, since_epoch);
+    write_points(w, loss->live, loss->live_count, stored > since_epoch ? stored : since_epoch);
+    jw_array_end(w);
+    jw_object_end(w);
+}
+
+bool api_jobs_loss(struct app *app, const struct http_request *request,
+                   struct http_response *response, struct err *e)
+{
+    static const char *const formats[] = {"json", "csv", NULL};
+    static const char *const types[] = {"application/json", "text/csv", NULL};
+    struct store_job row = {0};
+    struct loss loss = {0};
+    int since_epoch = 0, format;
+    bool ok = find_job(app, request, &row, e) &&
+              api_query_int(request, "since_epoch", 0, CNN_EPOCHS_MAX, &since_epoch, e) &&
+              api_query_format(request, formats, types, &format, e) &&
+              loss_read(app, row.id, since_epoch, &loss, e);
+    if (ok && format == 1) {
+        response->content_type = "text/csv; charset=utf-8";
+        report_loss_csv(&response->body, loss.epochs, loss.epoch_count);
+    } else if (ok) {
+        struct json_writer w;
+        jw_begin(&w, &response->body);
+        write_loss(&w, &loss, since_epoch);
+        buf_str(&response->body, "\n");
+    }
+    loss_clear(&loss);
+    store_job_clear(&row);
+    return ok;
+}
+
+/* ---- labels ---- */
+
+struct labels {
+    char **texts;
+    int count;
+};
+
+static void labels_clear(struct labels *labels)
+{
+    for (int i = 0; i < labels->count; i++)
+        free(labels->texts[i]);
+    free(labels->texts);
+    *labels = (struct labels){0};
+}
+
+/* A class by its label, or else by its index. -1 when not asked for. */
+static bool query_class(const struct http_request *request, const char *name,
+                        const struct labels *labels, int *class, struct err *e)
+{
+    const char *text = http_query(request, name);
+    *class = -1;
+    if (!text)
+        return true;
+    for (int i = 0; i < labels->count; i++)
+        if (strcmp(text, labels->texts[i]) == 0) {
+            *class = i;
+            return true;
+        }
+    struct err ignored;
+    if (api_query_int(request, name, 0, labels->count - 1, class, &ignored))
+        return true;
+    return err_field(e, ERR_INVALID, name, "no class '%.64s'", text);
+}
+
+/* ---- confusion ---- */
+
+static bool query_normalize(const struct http_request *request, enum report_normalize *normalize,
+                            struct err *e)
+{
+    static const struct {
+        const char *text;
+        enum report_normalize normalize;
+    } choices[] = {{"false", REPORT_COUNTS},
+                   {"true", REPORT_BY_ACTUAL},
+                   {"pred", REPORT_BY_PREDICTED},
+                   {"all", REPORT_BY_ALL}};
+    const char *text = http_query(request, "normalize");
+    *normalize = REPORT_COUNTS;
+    for (size_t i = 0; text && i < sizeof choices / sizeof choices[0]; i++)
+        if (strcmp(text, choices[i].text) == 0) {
+            *normalize = choices[i].normalize;
+            return true;
+        }
+    return !text || err_field(e, ERR_INVALID, "normalize",
+                              "expected true, false, pred or all, got '%.40s'", text);
+}
+
+static void write_confusion(struct json_writer *w, const struct store_job *row,
+                            const struct store_confusion *confusion,
+                            const struct report_confusion *report)
+{
+    char id[24];
+    snprintf(id, sizeof id, "%lld", (long long)row->id);
+    jw_object(w);
+    jw_key_string(w, "job", id);
+    jw_key_int(w, "epoch", confusion->epoch);
+    jw_key_string(w, "split", confusion->split);
+    report_confusion_members(w, report);
+    jw_object_end(w);
+}
+
+static void respond_confusion(const struct store_job *row, const struct store_confusion *confusion,
+                              const struct labels *labels, enum report_normalize normalize,
+                              int format, struct http_response *response)
+{
+    char title[160];
+    snprintf(title, sizeof title, "%s, job %lld, epoch %d, %s samples", row->model,
+             (long long)row->id, confusion->epoch, confusion->split);
+    struct report_confusion report = {
+        .classes = confusion->classes,
+        .labels = labels->texts,
+        .confusion = confusion->confusion,
+        .normalize = normalize,
+        .title = title,
+    };
+    if (format == 1) {
+        response->content_type = "text/csv; charset=utf-8";
+        report_confusion_csv(&response->body, &report);
+    } else if (format == 2) {
+        response->content_type = "image/svg+xml";
+        report_confusion_svg(&response->body, &report);
+    } else {
+        struct json_writer w;
+        jw_begin(&w, &response->body);
+        write_confusion(&w, row, confusion, &report);
+        buf_str(&response->body, "\n");
+    }
+}
+
+bool api_jobs_confusion(struct app *app, const struct http_request *request,
+                        struct http_response *response, struct err *e)
+{
+    static const char *const formats[] = {"json", "csv", "svg", NULL};
+    static const char *const types[] = {"application/json", "text/csv", "image/svg+xml", NULL};
+    struct store_job row = {0};
+    struct store_confusion confusion = {0};
+    struct labels labels = {0};
+    enum report_normalize normalize;
+    int epoch = 0, format;
+    bool ok = find_job(app, request, &row, e) &&
+              api_query_int(request, "epoch", 1, CNN_EPOCHS_MAX, &epoch, e) &&
+              query_normalize(request, &normalize, e) &&
+              api_query_format(request, formats, types, &format, e) &&
+              store_job_confusion(app->store, row.id, epoch, &confusion, e) &&
+              store_job_labels(app->store, row.id, &labels.texts, &labels.count, e);
+    if (ok && labels.count != confusion.classes)
+        ok = err_set(e, ERR_INTERNAL, "job has %d labels for %d classes", labels.count,
+                     confusion.classes);
+    if (ok)
+        respond_confusion(&row, &confusion, &labels, normalize, format, response);
+    labels_clear(&labels);
+    free(confusion.confusion);
+    store_job_clear(&row);
+    return ok;
+}
+
+/* ---- failures ---- */
+
+static void write_failure(struct json_writer *w, const struct store_job *row,
+                          const struct store_failures *failures, const struct labels *labels,
+                          int index)
+{
+    const struct cnn_failure *failure = &failures->failures[index];
+    const float *scores = failures->scores + (size_t)index * (size_t)failures->classes;
+    /* Held-out samples belong to the training split. */
+    bool test = strcmp(failures->split, "test") == 0;
+    char link[160];
+    snprintf(link, sizeof link, "/datasets/%s/samples/%s/%u", row->dataset,
+             dataset_split_name(test ? SPLIT_TEST : SPLIT_TRAIN), failure->sample);
+    jw_object(w);
+    jw_key_int(w, "sample", failure->sample);
+    jw_key_string(w, "actual", labels->texts[failure->actual]);
+    jw_key_string(w, "predicted", labels->texts[failure->predicted]);
+    jw_key(w, "score");
+    jw_float(w, failure->score);
+    jw_key(w, "scores");
+    jw_array(w);
+    for (int i = 0; i < failures->classes; i++)
+        jw_float(w, scores[i]);
+    jw_array_end(w);
+    jw_key_string(w, "link", link);
+    jw_object_end(w);
+}
+
+static void write_failures(struct json_writer *w, const struct store_job *row,
+                           const struct store_failures *failures, const struct labels *labels)
+{
+    char id[24];
+    snprintf(id, sizeof id, "%lld", (long long)row->id);
+    jw_object(w);
+    jw_key_string(w, "job", id);
+    jw_key_string(w, "split", failures->split);
+    jw_key(w, "failures");
+    jw_array(w);
+    for (int i = 0; i < failures->count; i++)
+        write_failure(w, row, failures, labels, i);
+    jw_array_end(w);
+    jw_object_end(w);
+}
+
+bool api_jobs_failures(struct app *app, const struct http_request *request,
+                       struct http_response *response, struct err *e)
+{
+    struct store_job row = {0};
+    struct store_failures failures = {0};
+    struct labels labels = {0};
+    int actual, predicted, limit = FAILURES_DEFAULT;
+    bool ok = find_job(app, request, &row, e) &&
+              api_query_int(request, "limit", 0, CNN_FAILURES_MAX, &limit, e) &&
+              store_job_labels(app->store, row.id, &labels.texts, &labels.count, e) &&
+              query_class(request, "actual", &labels, &actual, e) &&
+              query_class(request, "predicted", &labels, &predicted, e);
+    if (ok && row.state != JOB_SUCCEEDED)
+        ok = err_set(e, ERR_NOT_FOUND, "job %lld has no failures yet: it is %s", (long long)row.id,
+                     job_state_name(row.state));
+    ok = ok && store_job_failures(app->store, row.id, actual, predicted, limit, &failures, e);
+    if (ok && failures.count > 0 && labels.count != failures.classes)
+        ok = err_set(e, ERR_INTERNAL, "job has %d labels for %d classes", labels.count,
+                     failures.classes);
+    if (ok) {
+        struct json_writer w;
+        jw_begin(&w, &response->body);
+        write_failures(&w, &row, &failures, &labels);
+        buf_str(&response->body, "\n");
+    }
+    free(failures.failures);
+    free(failures.scores);
+    labels_clear(&labels);
+    store_job_clear(&row);
+    return ok;
+}

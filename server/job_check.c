@@ -1,0 +1,140 @@
+#include "job_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "job_net.h"
+#include "name.h"
+
+/* The model to start from: pins its version; without an architecture its own is taken. */
+static bool check_base(struct registry *registry, struct job_request *request, struct model **base,
+                       struct err *e)
+{
+    char name[LIMIT_NAME_BYTES + 1];
+    int version;
+    if (!job_net_base(request, name, &version, e))
+        return false;
+    *base = registry_acquire(registry, name, version, e);
+    if (!*base)
+        return err_within(e, "init_from");
+    snprintf(request->init_from, sizeof request->init_from, "%s:%d", name, (*base)->version);
+    if (request->architecture)
+        return true;
+    request->architecture = job_net_architecture((*base)->net, e);
+    return request->architecture != NULL;
+}
+
+static bool check_samples(const struct job_request *request, const struct dataset *dataset,
+                          struct err *e)
+{
+    uint32_t count = dataset->samples[SPLIT_TRAIN].count;
+    if (count == 0)
+        return err_field(e, ERR_INVALID, "dataset", "dataset '%s' has no training samples",
+                         request->dataset);
+    if (count < 2 && request->train.validation_split > 0)
+        return err_field(e, ERR_INVALID, "validation_split", "one sample cannot be split");
+    return true;
+}
+
+/* A net that can be trained on the dataset, starting from the base model's weights if any. */
+static bool check_net(const struct job_request *request, const struct dataset *dataset,
+                      const struct model *base, struct err *e)
+{
+    struct cnn_net *net = job_net_new(request, dataset, e);
+    if (!net)
+        return false;
+    bool ok = net->param_count > 0 ||
+              err_field(e, ERR_INVALID, "architecture", "net has no parameters to train");
+    ok = ok && (!base || job_net_copy(net, base->net, request->init_from, e));
+    cnn_net_free(net);
+    return ok;
+}
+
+static bool find_dataset(struct store *store, struct job_request *request, struct err *e)
+{
+    struct store_dataset row = {0};
+    if (!store_dataset_get(store, request->dataset, request->dataset_version, &row, e))
+        return err_within(e, "dataset");
+    request->dataset_version = row.version;
+    store_dataset_clear(&row);
+    return true;
+}
+
+bool job_check(const struct config *config, struct store *store, struct registry *registry,
+               struct job_request *request, struct err *e)
+{
+    struct dataset dataset;
+    struct model *base = NULL;
+    if (request->train.threads == 0)
+        request->train.threads = config->threads;
+    if (!name_check(request->model, "model", e) || !cnn_train_check(&request->train, e) ||
+        !find_dataset(store, request, e) ||
+        !dataset_open(&dataset, request->dataset, request->dataset_version, e))
+        return false;
+    bool ok = check_samples(request, &dataset, e) &&
+              (!request->init_from[0] || check_base(registry, request, &base, e)) &&
+              job_net_default(request, &dataset, e) && check_net(request, &dataset, base, e);
+    if (base)
+        registry_release(registry, base);
+    dataset_close(&dataset);
+    return ok;
+}
+
+struct job_given job_given_of(const struct job_request *request)
+{
+    struct job_given given = {
+        .version = request->dataset_version != 0,
+        .architecture = request->architecture != NULL,
+        .threads = request->train.threads != 0,
+    };
+    memcpy(given.init_from, request->init_from, sizeof given.init_from);
+    return given;
+}
+
+char *job_request_text(const struct job_request *request, struct err *e)
+{
+    struct buf text = {0};
+    struct json_writer w;
+    jw_begin(&w, &text);
+    job_request_write(&w, request);
+    char *copy = buf_ok(&text) ? strdup(buf_text(&text)) : NULL;
+    buf_clear(&text);
+    if (!copy)
+        err_no_memory(e);
+    return copy;
+}
+
+/* Takes over from `old` what the new request left open. */
+static void fill_from(struct job_request *request, const struct job_given *given,
+                      struct job_request *old)
+{
+    if (!given->version)
+        request->dataset_version = old->dataset_version;
+    if (!given->threads)
+        request->train.threads = old->train.threads;
+    if (!given->architecture) {
+        char *ours = request->architecture;
+        request->architecture = old->architecture;
+        old->architecture = ours;
+    }
+    size_t size = strlen(given->init_from);
+    if (size > 0 && !strchr(given->init_from, ':') &&
+        strncmp(old->init_from, given->init_from, size) == 0 && old->init_from[size] == ':')
+        memcpy(request->init_from, old->init_from, sizeof request->init_from);
+}
+
+bool job_same(struct job_request *request, const struct job_given *given, const char *stored,
+              bool *same, struct err *e)
+{
+    struct job_request old = {0};
+    if (!job_request_parse(stored, strlen(stored), &old, e))
+        return false;
+    fill_from(request, given, &old);
+    job_request_clear(&old);
+    char *text = job_request_text(request, e);
+    if (text)
+        *same = strcmp(text, stored) == 0;
+    free(text);
+    return text != NULL;
+}
