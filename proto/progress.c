@@ -163,17 +163,17 @@ static bool read_double(const cJSON *json, const char *key, double *value, struc
     return cJSON_IsNull(member) || json_get_double(json, key, -INFINITY, INFINITY, value, e);
 }
 
-static bool read_text(const cJSON *json, const char *key, char *out, size_t out_size, struct err *e)
+static bool read_text(const cJSON *json, const struct field *field, char *out, struct err *e)
 {
     const char *text = NULL;
-    if (!json_get_string(json, key, &text, e))
+    if (!json_get_string(json, field->key, &text, e))
         return false;
     if (!text)
-        return missing(key, e);
+        return missing(field->key, e);
     size_t size = strlen(text);
-    if (size >= out_size && !may_cut)
-        return err_field(e, ERR_INVALID, key, "%zu bytes exceed %zu", size, out_size - 1);
-    snprintf(out, out_size, "%s", text);
+    if (size >= field->size && field->kind != PROSE)
+        return err_field(e, ERR_INVALID, field->key, "%zu bytes exceed %zu", size, field->size - 1);
+    snprintf(out, field->size, "%s", text);
     return true;
 }
 
@@ -198,7 +198,7 @@ static bool read_field(const cJSON *json, const struct field *field, char *at, s
                                           : missing(field->key, e);
     case TEXT:
     case PROSE:
-        return read_text(json, field->key, field->kind == PROSE, at, field->size, e);
+        return read_text(json, field, at, e);
     case CODE:
         if (!read_int(json, field->key, ERR_INVALID, ERR_CODE_COUNT - 1, &number, e))
             return false;
