@@ -33,6 +33,7 @@ enum {
     LIMIT_DATASET_BODY_BYTES = 1 << 30,
     LIMIT_BODY_MEMORY_BYTES = 1 << 20,       /* a body past this waits in an unlinked file */
     LIMIT_PREDICT_SAMPLES = 4096,            /* samples of one predict request */
+    LIMIT_PREDICT_BATCH_BYTES = 256 << 20,   /* of them decoded to floats: small pictures grow */
     LIMIT_IMAGE_PIXELS = 1 << 24,            /* of a decoded PNG or JPEG; 4096 x 4096 */
     LIMIT_MULTIPART_PARTS = 4096,
     LIMIT_MULTIPART_HEADER_BYTES = 4096,
@@ -41,6 +42,8 @@ enum {
     LIMIT_QUERY_BYTES = 8192,
     LIMIT_CONNECTIONS = 1024,
     LIMIT_CONNECTION_IDLE_S = 60,
+    LIMIT_CONNECTION_MEMORY_BYTES = 1 << 16, /* request line and headers of one request */
+    LIMIT_WORK_QUEUE = 256,                  /* requests that wait for the work pool */
     LIMIT_MODEL_FILE_BYTES = 1 << 30,
     LIMIT_GENERATED_SAMPLES = 1000000,
     LIMIT_JOBS_QUEUED = 10000,

@@ -20,34 +20,38 @@ enum { HTTP_PARAMS_MAX = 4, HTTP_PARAM_BYTES = 256, HTTP_HEADERS_MAX = 8 };
 
 /* What a handler reads. All borrowed, valid until the handler returns. */
 struct http_request {
-    const char *method, *path;       /* path: decoded, no trailing slash */
-    const char *id;                  /* X-Request-Id, echoed or made */
-    const char *content_type;        /* NULL if absent */
-    const char *accept;              /* NULL if absent */
-    const void *body;                /* decoded from any Content-Encoding; "" when empty */
+    const char *method, *path; /* path: decoded, no trailing slash */
+    const char *id;            /* X-Request-Id, echoed or made */
+    const char *content_type;  /* NULL if absent */
+    const char *accept;        /* NULL if absent */
+    const void *body;          /* decoded from any Content-Encoding; "" when empty */
     size_t body_size;
     char params[HTTP_PARAMS_MAX][HTTP_PARAM_BYTES]; /* the route's {names}, in order */
-    void *connection;                /* private to http.c */
+    void *exchange;                                 /* private to http.c */
 };
 const char *http_header(const struct http_request *request, const char *name); /* NULL: absent */
 const char *http_query(const struct http_request *request, const char *name);  /* NULL: absent */
-/* True when the Accept header names this type before any other we offer for the route (media
- * ranges and q-values are honoured); `offers` is NULL-terminated, the first is the default.
- * Returns the index of the chosen offer, -1 when none is acceptable (then answer the default). */
+/* The offer that the Accept header likes best (media ranges and q-values are honoured; of equals
+ * the one it names first). `offers` is NULL-terminated, the first is the default. Returns its
+ * index, -1 when none is acceptable (then answer the default). */
 int http_accept(const struct http_request *request, const char *const *offers);
 
 /* What a handler fills. */
 struct http_response {
-    int status;                      /* 200 unless set */
-    const char *content_type;        /* static; application/json unless set */
-    struct buf body;                 /* taken over by http.c */
+    int status;               /* 200 unless set */
+    const char *content_type; /* static; application/json unless set */
+    struct buf body;          /* taken over by http.c */
     struct {
         char name[32], value[256];
     } headers[HTTP_HEADERS_MAX];
     int header_count;
-    int file;                        /* >= 0: a file to send instead of body; http.c closes it */
+    int file; /* >= 0: a file to send instead of body; http.c closes it */
 };
+/* Control characters in the value become '?'. */
 void http_set_header(struct http_response *response, const char *name, const char *value);
+/* An empty 200; clear frees body and file first. */
+void http_response_init(struct http_response *response);
+void http_response_clear(struct http_response *response);
 
 /* Returns true with a response, or false with *e, which becomes a problem document. */
 typedef bool http_handler(struct app *app, const struct http_request *request,

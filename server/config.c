@@ -1,0 +1,297 @@
+#include "config.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "limits.h"
+
+enum type { TEXT, INTEGER, BOOLEAN };
+
+/* One row a setting: the flag, the environment variable, the file's key, --help. */
+static const struct setting {
+    const char *key;
+    enum type type;
+    size_t offset, size; /* of the member of struct config; size of texts only */
+    long low, high;
+    const char *initial; /* NULL: found out at start */
+    const char *argument, *help;
+} settings[] = {
+#define MEMBER(name) offsetof(struct config, name), sizeof((struct config *)0)->name
+    {"listen", TEXT, MEMBER(listen), 0, 0, "127.0.0.1:8080", "HOST:PORT",
+     "address to serve on; port 0: any free one"},
+    {"data-dir", TEXT, MEMBER(data_dir), 0, 0, "./strided-data", "PATH",
+     "folder of datasets, models and the catalogue"},
+    {"threads", INTEGER, MEMBER(threads), 1, CNN_THREADS_MAX, NULL, "N",
+     "threads of a training job (default: all cores)"},
+    {"http-threads", INTEGER, MEMBER(http_threads), 1, 64, "4", "N", "threads that serve HTTP"},
+    {"work-threads", INTEGER, MEMBER(work_threads), 1, 64, "4", "N",
+     "threads that run requests which take long"},
+    {"drain-s", INTEGER, MEMBER(drain_s), 0, 3600, "10", "SECONDS",
+     "how long a stop waits for requests in flight"},
+    {"bootstrap", BOOLEAN, MEMBER(bootstrap), 0, 0, "true", NULL,
+     "make a first dataset and model in an empty data folder"},
+    {"access-log", BOOLEAN, MEMBER(access_log), 0, 0, "true", NULL,
+     "log every request as a JSON line on stderr"},
+#undef MEMBER
+};
+
+enum {
+    SETTING_COUNT = sizeof settings / sizeof settings[0],
+    LINE_BYTES_MAX = 8192, /* of the configuration file */
+};
+
+static const struct setting *find(const char *key, size_t size)
+{
+    for (int i = 0; i < SETTING_COUNT; i++)
+        if (strlen(settings[i].key) == size && memcmp(settings[i].key, key, size) == 0)
+            return &settings[i];
+    return NULL;
+}
+
+static bool set_text(char *member, const struct setting *s, const char *text, struct err *e)
+{
+    size_t size = strlen(text);
+    if (size == 0)
+        return err_field(e, ERR_INVALID, s->key, "empty value for '%s'", s->key);
+    if (size >= s->size)
+        return err_field(e, ERR_INVALID, s->key, "value for '%s' is longer than %zu bytes", s->key,
+                         s->size - 1);
+    memcpy(member, text, size + 1);
+    return true;
+}
+
+static bool set_integer(int *member, const struct setting *s, const char *text, struct err *e)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || errno || value < s->low || value > s->high)
+        return err_field(e, ERR_INVALID, s->key,
+                         "expected a whole number from %ld to %ld for '%s', got '%s'", s->low,
+                         s->high, s->key, text);
+    *member = (int)value;
+    return true;
+}
+
+static bool set_boolean(bool *member, const struct setting *s, const char *text, struct err *e)
+{
+    static const char *const words[][2] = {
+        {"false", "true"}, {"no", "yes"}, {"off", "on"}, {"0", "1"}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        for (int value = 0; value < 2; value++)
+            if (strcmp(text, words[i][value]) == 0) {
+                *member = value;
+                return true;
+            }
+    return err_field(e, ERR_INVALID, s->key, "expected true or false for '%s', got '%s'", s->key,
+                     text);
+}
+
+static bool set(struct config *config, const struct setting *s, const char *text, struct err *e)
+{
+    void *member = (char *)config + s->offset;
+    switch (s->type) {
+    case TEXT:
+        return set_text(member, s, text, e);
+    case INTEGER:
+        return set_integer(member, s, text, e);
+    case BOOLEAN:
+        return set_boolean(member, s, text, e);
+    }
+    return false;
+}
+
+/* ---- sources, weakest first ---- */
+
+static int core_count(void)
+{
+    cpu_set_t cpus;
+    int count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+    return count < 1 ? 1 : count > CNN_THREADS_MAX ? CNN_THREADS_MAX : count;
+}
+
+static bool set_defaults(struct config *config, struct err *e)
+{
+    *config = (struct config){.threads = core_count()};
+    for (int i = 0; i < SETTING_COUNT; i++)
+        if (settings[i].initial && !set(config, &settings[i], settings[i].initial, e))
+            return false;
+    return true;
+}
+
+static char *trim(char *text)
+{
+    text += strspn(text, " \t\r\n");
+    size_t size = strlen(text);
+    while (size > 0 && strchr(" \t\r\n", text[size - 1]))
+        size--;
+    text[size] = '\0';
+    return text;
+}
+
+/* `key = value`; a '#' begins a comment at the start of a line or after white space. */
+static bool set_from_line(struct config *config, char *line, struct err *e)
+{
+    for (char *hash = strchr(line, '#'); hash; hash = strchr(hash + 1, '#'))
+        if (hash == line || hash[-1] == ' ' || hash[-1] == '\t') {
+            *hash = '\0';
+            break;
+        }
+    char *value = trim(line);
+    if (*value == '\0')
+        return true;
+    char *key = trim(strsep(&value, "="));
+    if (!value)
+        return err_set(e, ERR_INVALID, "expected 'key = value', got '%.64s'", key);
+    const struct setting *s = find(key, strlen(key));
+    if (!s)
+        return err_set(e, ERR_INVALID, "unknown setting '%.64s'", key);
+    return set(config, s, trim(value), e);
+}
+
+static bool at_line(struct err *e, const char *path, int line)
+{
+    char detail[sizeof e->detail];
+    memcpy(detail, e->detail, sizeof detail);
+    snprintf(e->detail, sizeof e->detail, "%.200s at \"%.150s\" line %d", detail, path, line);
+    return false;
+}
+
+static bool set_from_file(struct config *config, const char *path, struct err *e)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return err_field(e, ERR_INVALID, "config", "cannot open \"%s\": %s", path, strerror(errno));
+    bool ok = true;
+    char line[LINE_BYTES_MAX];
+    for (int number = 1; ok && fgets(line, sizeof line, file); number++) {
+        if (!strchr(line, '\n') && !feof(file))
+            ok = err_set(e, ERR_INVALID, "line longer than %d bytes", LINE_BYTES_MAX - 2);
+        else
+            ok = set_from_line(config, line, e);
+        if (!ok)
+            at_line(e, path, number);
+    }
+    if (ok && ferror(file))
+        ok = err_field(e, ERR_IO, "config", "cannot read \"%s\": %s", path, strerror(errno));
+    fclose(file);
+    return ok;
+}
+
+/* data-dir -> STRIDED_DATA_DIR */
+static const char *environment(const char *key)
+{
+    char name[64];
+    snprintf(name, sizeof name, "STRIDED_%s", key);
+    for (char *c = name; *c != '\0'; c++)
+        *c = *c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+    return getenv(name);
+}
+
+static bool set_from_environment(struct config *config, struct err *e)
+{
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        const char *text = environment(settings[i].key);
+        if (text && !set(config, &settings[i], text, e))
+            return false;
+    }
+    return true;
+}
+
+/* What the command line says, before it is applied. */
+struct flags {
+    const char *values[SETTING_COUNT]; /* NULL: not given */
+    const char *config;
+    bool help;
+};
+
+/* The value of a flag that takes one: after '=', or the next argument. */
+static const char *flag_value(const char *equals, int argc, char **argv, int *at)
+{
+    if (*equals == '=')
+        return equals + 1;
+    return *at + 1 < argc ? argv[++*at] : NULL;
+}
+
+static bool read_setting_flag(struct flags *flags, int argc, char **argv, int *at, struct err *e)
+{
+    const char *flag = argv[*at] + 2;
+    size_t size = strcspn(flag, "=");
+    const struct setting *s = find(flag, size);
+    const char *value = NULL;
+    if (s && s->type == BOOLEAN) {
+        value = flag[size] == '=' ? flag + size + 1 : "true";
+    } else if (s) {
+        value = flag_value(flag + size, argc, argv, at);
+    } else if (strncmp(flag, "no-", 3) == 0 && flag[size] == '\0') {
+        s = find(flag + 3, size - 3);
+        value = "false";
+        if (s && s->type != BOOLEAN)
+            s = NULL;
+    }
+    if (!s)
+        return err_set(e, ERR_INVALID, "unknown flag '%.64s'", argv[*at]);
+    if (!value)
+        return err_field(e, ERR_INVALID, s->key, "flag '--%s' needs a value", s->key);
+    flags->values[s - settings] = value;
+    return true;
+}
+
+static bool read_flags(struct flags *flags, int argc, char **argv, struct err *e)
+{
+    *flags = (struct flags){0};
+    for (int i = 0; i < argc; i++) {
+        const char *arg = argv[i];
+        if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
+            flags->help = true;
+        } else if (strncmp(arg, "--config", 8) == 0 && (arg[8] == '=' || arg[8] == '\0')) {
+            flags->config = flag_value(arg + 8, argc, argv, &i);
+            if (!flags->config)
+                return err_field(e, ERR_INVALID, "config", "flag '--config' needs a value");
+        } else if (strncmp(arg, "--", 2) != 0) {
+            return err_set(e, ERR_INVALID, "unexpected argument '%.64s'", arg);
+        } else if (!read_setting_flag(flags, argc, argv, &i, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool config_load(struct config *config, int argc, char **argv, bool *help, struct err *e)
+{
+    struct flags flags;
+    if (!set_defaults(config, e) || !read_flags(&flags, argc, argv, e))
+        return false;
+    *help = flags.help;
+    if (flags.help)
+        return true;
+    const char *path = flags.config ? flags.config : environment("config");
+    if (path && !set_from_file(config, path, e))
+        return false;
+    if (!set_from_environment(config, e))
+        return false;
+    for (int i = 0; i < SETTING_COUNT; i++)
+        if (flags.values[i] && !set(config, &settings[i], flags.values[i], e))
+            return false;
+    return true;
+}
+
+void config_print_help(void)
+{
+    printf("  %-24s %s\n", "--config FILE", "read settings from a file of 'key = value' lines");
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        const struct setting *s = &settings[i];
+        char flag[64];
+        snprintf(flag, sizeof flag, s->type == BOOLEAN ? "--[no-]%s" : "--%s %s", s->key,
+                 s->argument ? s->argument : "");
+        printf("  %-24s %s", flag, s->help);
+        if (s->initial)
+            printf(" (default: %s)", s->initial);
+        printf("\n");
+    }
+}

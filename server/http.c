@@ -1,0 +1,591 @@
+/* A request's way:
+ *
+ *   on_client     a connection opened: its address is kept for the log
+ *   on_target     the request line came: an exchange is made, the raw target copied
+ *   on_request    called for the head (begin), for each piece of the body (receive) and at the
+ *                 end (finish); a fast handler runs right there
+ *   work          a slow handler, on the work pool, while the connection is suspended; resuming
+ *                 it makes libmicrohttpd call on_request once more, which sends the response
+ *   on_completed  the response is out, or the client is gone: the exchange is logged and freed
+ *
+ * An exchange is never touched by two threads at once: it passes from its HTTP thread to a pool
+ * thread and back through libmicrohttpd's suspend and resume. A suspended connection is never
+ * closed, so a client that leaves is noticed only afterwards.
+ */
+#include "http.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "http_body.h"
+#include "http_head.h"
+#include "http_listen.h"
+#include "http_problem.h"
+#include "http_target.h"
+#include "limits.h"
+#include "log.h"
+#include "pool.h"
+#include "router.h"
+
+enum { REQUEST_ID_BYTES = 128, LOG_PATH_BYTES = 256, LOG_METHOD_BYTES = 32 };
+
+struct http_server {
+    struct app *app;
+    struct MHD_Daemon *daemon;
+    struct pool *pool;
+    int listen_fd;
+    bool access_log;
+    atomic_bool draining;
+    pthread_mutex_t mutex; /* guards in_flight */
+    pthread_cond_t idle;   /* in_flight became 0 */
+    int in_flight;         /* requests between their head and their end */
+};
+
+/* One connection. */
+struct client {
+    struct exchange *pending; /* its request line came, its head not yet */
+    char remote[80];
+};
+
+enum stage {
+    STAGE_HEAD,       /* the head is not complete */
+    STAGE_BODY,       /* the body is arriving */
+    STAGE_REFUSED,    /* answered before the body's end; what still comes is thrown away */
+    STAGE_WORKING,    /* with the pool */
+    STAGE_RESPONDING, /* the response is made */
+};
+
+struct exchange {
+    struct http_server *server;
+    struct MHD_Connection *connection;
+    struct client *client;
+    char *raw_target; /* owned */
+    uint64_t started_us;
+    enum stage stage;
+    bool close; /* the connection ends with this response */
+    char id[REQUEST_ID_BYTES + 1];
+    struct http_head head;
+    struct http_target target;
+    const struct route *route;
+    struct http_body body;
+    struct http_request request;
+    struct http_response response;
+    char allow[128]; /* of a 405 */
+    uint64_t bytes_in, bytes_out;
+    size_t discarded;
+};
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* ---- what handlers use ---- */
+
+const char *http_header(const struct http_request *request, const char *name)
+{
+    const struct exchange *x = request->exchange;
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+const char *http_query(const struct http_request *request, const char *name)
+{
+    const struct exchange *x = request->exchange;
+    for (int i = 0; i < x->target.query_count; i++)
+        if (strcmp(x->target.query[i].name, name) == 0)
+            return x->target.query[i].value;
+    return NULL;
+}
+
+/* ---- request ids ---- */
+
+static bool id_is_usable(const char *id)
+{
+    static const char allowed[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                  "._:-";
+    size_t size = strlen(id);
+    return size >= 1 && size <= REQUEST_ID_BYTES && strspn(id, allowed) == size;
+}
+
+static void set_id(struct exchange *x)
+{
+    const char *sent = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "X-Request-Id");
+    if (sent && id_is_usable(sent)) {
+        snprintf(x->id, sizeof x->id, "%s", sent);
+        return;
+    }
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
+        random = now_us();
+    snprintf(x->id, sizeof x->id, "%016llx", (unsigned long long)random);
+}
+
+/* ---- responses ---- */
+
+static bool add_headers(const struct exchange *x, struct MHD_Response *response)
+{
+    const struct http_response *r = &x->response;
+    bool ok = MHD_add_response_header(response, "X-Request-Id", x->id) &&
+              MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") &&
+              MHD_add_response_header(response, "Content-Type", r->content_type);
+    for (int i = 0; i < r->header_count; i++)
+        ok = ok && MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
+    if (x->close || atomic_load(&x->server->draining))
+        ok = ok && MHD_add_response_header(response, "Connection", "close");
+    return ok;
+}
+
+/* Body or file pass to libmicrohttpd. NULL: out of memory, or a file that cannot be sent. */
+static struct MHD_Response *response_new(struct exchange *x)
+{
+    struct http_response *r = &x->response;
+    struct MHD_Response *response;
+    if (r->file >= 0) {
+        off_t size = lseek(r->file, 0, SEEK_END);
+        if (size < 0)
+            return NULL;
+        response = MHD_create_response_from_fd64((uint64_t)size, r->file);
+        x->bytes_out = (uint64_t)size;
+        if (response)
+            r->file = -1;
+    } else {
+        response =
+            MHD_create_response_from_buffer_with_free_callback(r->body.size, r->body.data, free);
+        x->bytes_out = r->body.size;
+        if (response)
+            r->body = (struct buf){0};
+    }
+    return response;
+}
+
+/* MHD_NO closes the connection, the last resort when even this cannot be had. */
+static enum MHD_Result respond(struct exchange *x)
+{
+    x->stage = STAGE_RESPONDING;
+    struct MHD_Response *response = response_new(x);
+    if (!response)
+        return MHD_NO;
+    enum MHD_Result result = MHD_NO;
+    if (add_headers(x, response))
+        result = MHD_queue_response(x->connection, (unsigned)x->response.status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static void problem(struct exchange *x, int status, const struct err *e)
+{
+    http_problem(&x->response, status, e, x->id);
+    if (status == 500)
+        log_event(LOG_ERROR, "request_failed", "request_id", x->id, "detail", e->detail, NULL);
+}
+
+/* libmicrohttpd takes no response while a body arrives, and closing a socket with unread data
+ * resets it, which can cost the client the answer. So the answer is written to the socket here,
+ * our side is shut, and what the client still sends is read and dropped, up to a bound. */
+static enum MHD_Result respond_early(struct exchange *x)
+{
+    struct buf text = {0};
+    const struct http_response *r = &x->response;
+    buf_fmt(&text, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\n", r->status,
+            http_status_title(r->status), r->body.size);
+    buf_fmt(&text, "Content-Type: %s\r\nX-Request-Id: %s\r\n", r->content_type, x->id);
+    for (int i = 0; i < r->header_count; i++)
+        buf_fmt(&text, "%s: %s\r\n", r->headers[i].name, r->headers[i].value);
+    buf_str(&text, "\r\n");
+    buf_add(&text, r->body.data, r->body.size);
+
+    int fd = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    bool sent = buf_ok(&text) &&
+                send(fd, text.data, text.size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text.size;
+    buf_clear(&text);
+    x->bytes_out = r->body.size;
+    x->stage = STAGE_REFUSED;
+    if (!sent || shutdown(fd, SHUT_WR) != 0)
+        return MHD_NO;
+    return MHD_YES;
+}
+
+/* Answers before the body was read; it never will be. */
+static enum MHD_Result refuse(struct exchange *x)
+{
+    bool body_follows = x->head.chunked || x->head.length > 0;
+    if (body_follows)
+        x->close = true;
+    if (body_follows && !http_header(&x->request, "Expect") &&
+        strcmp(x->request.method, "HEAD") != 0)
+        return respond_early(x);
+    return respond(x);
+}
+
+/* ---- the head ---- */
+
+static enum MHD_Result add_field(void *context, enum MHD_ValueKind kind, const char *name,
+                                 size_t name_size, const char *value, size_t value_size)
+{
+    (void)kind;
+    http_head_field(context, name, name_size, value ? value : name + name_size, value_size);
+    return MHD_YES;
+}
+
+static bool read_head(struct exchange *x, const char *method, const char *version, struct err *e)
+{
+    x->head = (struct http_head){.method = method, .target = x->raw_target, .version = version};
+    x->head.head_size =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
+            ->header_size;
+    MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, add_field, &x->head);
+    return http_head_check(&x->head, e) && http_target_parse(x->raw_target, &x->target, e);
+}
+
+static bool find_route(struct exchange *x, struct err *e)
+{
+    struct http_request *q = &x->request;
+    x->route = router_find(q->method, q->path, q->params, x->allow, sizeof x->allow);
+    if (x->route)
+        return true;
+    if (x->allow[0] == '\0')
+        return err_set(e, ERR_NOT_FOUND, "no route '%.256s'", q->path);
+    return err_set(e, ERR_INVALID, "method '%s' is not allowed here, expected one of %s", q->method,
+                   x->allow);
+}
+
+static bool accept_body(struct exchange *x, struct err *e)
+{
+    http_body_init(&x->body, x->route->body_max);
+    if (x->head.length > x->route->body_max)
+        return http_body_too_large(x->route->body_max, e);
+    return http_body_set_encoding(&x->body, http_header(&x->request, "Content-Encoding"), e);
+}
+
+static bool accept_request(struct exchange *x, const char *method, const char *version,
+                           struct err *e)
+{
+    x->request.method = method;
+    x->request.id = x->id;
+    x->request.exchange = x;
+    if (!read_head(x, method, version, e)) {
+        x->close = true;
+        return false;
+    }
+    x->request.path = x->target.path;
+    x->request.content_type = http_header(&x->request, "Content-Type");
+    x->request.accept = http_header(&x->request, "Accept");
+    if (atomic_load(&x->server->draining))
+        return err_set(e, ERR_UNAVAILABLE, "the daemon is stopping");
+    return find_route(x, e) && accept_body(x, e);
+}
+
+static enum MHD_Result begin(struct exchange *x, struct MHD_Connection *connection,
+                             const char *method, const char *version)
+{
+    x->connection = connection;
+    x->client->pending = NULL;
+    x->stage = STAGE_BODY;
+    pthread_mutex_lock(&x->server->mutex);
+    x->server->in_flight++;
+    pthread_mutex_unlock(&x->server->mutex);
+    set_id(x);
+
+    struct err e = {0};
+    if (accept_request(x, method, version, &e))
+        return MHD_YES;
+    bool wrong_method = x->allow[0] != '\0' && !x->route;
+    problem(x, wrong_method ? 405 : http_status_of(e.code), &e);
+    if (wrong_method)
+        http_set_header(&x->response, "Allow", x->allow);
+    return refuse(x);
+}
+
+/* ---- body and handler ---- */
+
+static enum MHD_Result receive(struct exchange *x, const char *data, size_t size)
+{
+    struct err e = {0};
+    x->bytes_in += size;
+    if (x->stage == STAGE_REFUSED) {
+        x->discarded += size;
+        return x->discarded > LIMIT_BODY_MEMORY_BYTES ? MHD_NO : MHD_YES;
+    }
+    if (http_body_add(&x->body, data, size, &e))
+        return MHD_YES;
+    problem(x, http_status_of(e.code), &e);
+    x->close = true;
+    return respond_early(x);
+}
+
+static void handle(struct exchange *x)
+{
+    struct err e = {0};
+    struct http_request *q = &x->request;
+    bool ok = http_body_open(&x->body, &q->body, &q->body_size, &e) &&
+              x->route->handler(x->server->app, q, &x->response, &e);
+    if (ok && !buf_ok(&x->response.body))
+        ok = err_no_memory(&e);
+    if (!ok)
+        problem(x, http_status_of(e.code), &e);
+    http_body_clear(&x->body);
+}
+
+static void work(void *context, bool cancelled)
+{
+    struct exchange *x = context;
+    struct err e = {0};
+    if (cancelled) {
+        err_set(&e, ERR_UNAVAILABLE, "the daemon is stopping");
+        problem(x, 503, &e);
+    } else {
+        handle(x);
+    }
+    x->stage = STAGE_RESPONDING;
+    MHD_resume_connection(x->connection);
+}
+
+/* Suspended first: the pool may be done before pool_submit returns. */
+static void hand_over(struct exchange *x)
+{
+    struct err e = {0};
+    x->stage = STAGE_WORKING;
+    MHD_suspend_connection(x->connection);
+    if (pool_submit(x->server->pool, work, x))
+        return;
+    err_set(&e, ERR_UNAVAILABLE, "%d requests are waiting already", LIMIT_WORK_QUEUE);
+    problem(x, 503, &e);
+    x->stage = STAGE_RESPONDING;
+    MHD_resume_connection(x->connection);
+}
+
+static enum MHD_Result finish(struct exchange *x)
+{
+    switch (x->stage) {
+    case STAGE_BODY:
+        if (x->route->slow) {
+            hand_over(x);
+            return MHD_YES;
+        }
+        handle(x);
+        return respond(x);
+    case STAGE_RESPONDING:
+        return respond(x);
+    case STAGE_WORKING:
+        return MHD_YES;
+    default:
+        return MHD_NO; /* refused: the answer is out, now close */
+    }
+}
+
+/* ---- libmicrohttpd's callbacks ---- */
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *data_size, void **request)
+{
+    (void)context, (void)url;
+    struct exchange *x = *request;
+    if (!x)
+        return MHD_NO;
+    if (x->stage == STAGE_HEAD)
+        return begin(x, connection, method, version);
+    if (*data_size == 0)
+        return finish(x);
+    size_t size = *data_size;
+    *data_size = 0;
+    return receive(x, data, size);
+}
+
+static void exchange_free(struct exchange *x)
+{
+    if (!x)
+        return;
+    http_body_clear(&x->body);
+    http_target_clear(&x->target);
+    http_response_clear(&x->response);
+    free(x->raw_target);
+    free(x);
+}
+
+/* NULL, which closes the connection, when memory is out. */
+static void *on_target(void *context, const char *uri, struct MHD_Connection *connection)
+{
+    struct client *client =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    struct exchange *x = calloc(1, sizeof *x);
+    if (!client || !x || !(x->raw_target = strdup(uri))) {
+        free(x);
+        return NULL;
+    }
+    x->server = context;
+    x->client = client;
+    x->started_us = now_us();
+    http_body_init(&x->body, 0);
+    http_response_init(&x->response);
+    client->pending = x;
+    return x;
+}
+
+static void log_exchange(const struct exchange *x)
+{
+    char path[LOG_PATH_BYTES + 1], method[LOG_METHOD_BYTES + 1];
+    snprintf(path, sizeof path, "%s", x->raw_target);
+    snprintf(method, sizeof method, "%s", x->request.method);
+    struct log_access access = {
+        .request_id = x->id,
+        .method = method,
+        .path = path,
+        .remote = x->client->remote,
+        .status = x->response.status,
+        .bytes_in = x->bytes_in,
+        .bytes_out = x->bytes_out,
+        .duration_us = now_us() - x->started_us,
+    };
+    log_access(&access);
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **request,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)connection, (void)code;
+    struct http_server *server = context;
+    struct exchange *x = *request;
+    *request = NULL;
+    if (!x || x->stage == STAGE_HEAD)
+        return;
+    if (server->access_log)
+        log_exchange(x);
+    exchange_free(x);
+    pthread_mutex_lock(&server->mutex);
+    if (--server->in_flight == 0)
+        pthread_cond_broadcast(&server->idle);
+    pthread_mutex_unlock(&server->mutex);
+}
+
+static struct client *client_new(struct MHD_Connection *connection)
+{
+    char host[48] = "", port[8] = "";
+    struct client *client = calloc(1, sizeof *client);
+    const struct sockaddr *address =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+    if (!client || !address)
+        return client;
+    bool v6 = address->sa_family == AF_INET6;
+    socklen_t size = v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    if (getnameinfo(address, size, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(client->remote, sizeof client->remote, v6 ? "[%s]:%s" : "%s:%s", host, port);
+    return client;
+}
+
+static void on_client(void *context, struct MHD_Connection *connection, void **socket_context,
+                      enum MHD_ConnectionNotificationCode code)
+{
+    (void)context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *socket_context = client_new(connection);
+        return;
+    }
+    struct client *client = *socket_context;
+    if (client)
+        exchange_free(client->pending);
+    free(client);
+}
+
+/* ---- start and stop ---- */
+
+static struct MHD_Daemon *start_daemon(struct http_server *server, const struct config *config)
+{
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+    /* Strictness 0: what libmicrohttpd would refuse by itself, http_head.c refuses properly. */
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, server->listen_fd,
+        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)config->http_threads, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)LIMIT_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)LIMIT_CONNECTION_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)LIMIT_CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
+        (size_t)LIMIT_CONNECTION_MEMORY_BYTES / 4, MHD_OPTION_STRICT_FOR_CLIENT, 0,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        server, MHD_OPTION_NOTIFY_CONNECTION, on_client, server, MHD_OPTION_END);
+}
+
+static void server_free(struct http_server *server)
+{
+    pool_free(server->pool);
+    if (server->listen_fd >= 0)
+        close(server->listen_fd);
+    pthread_cond_destroy(&server->idle);
+    pthread_mutex_destroy(&server->mutex);
+    free(server);
+}
+
+static void init_locks(struct http_server *server)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&server->mutex, NULL);
+    pthread_cond_init(&server->idle, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+struct http_server *http_start(const struct config *config, struct app *app, int *port,
+                               struct err *e)
+{
+    struct http_server *server = calloc(1, sizeof *server);
+    if (!server) {
+        err_no_memory(e);
+        return NULL;
+    }
+    init_locks(server);
+    server->app = app;
+    server->access_log = config->access_log;
+    server->listen_fd = http_listen(config->listen, port, e);
+    if (server->listen_fd < 0)
+        goto failed;
+    server->pool = pool_new(config->work_threads, LIMIT_WORK_QUEUE, e);
+    if (!server->pool)
+        goto failed;
+    server->daemon = start_daemon(server, config);
+    if (!server->daemon) {
+        err_set(e, ERR_INTERNAL, "cannot start the HTTP server: %s", strerror(errno));
+        goto failed;
+    }
+    return server;
+
+failed:
+    server_free(server);
+    return NULL;
+}
+
+static void wait_idle(struct http_server *server, int drain_s)
+{
+    struct timespec deadline;
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += drain_s;
+    pthread_mutex_lock(&server->mutex);
+    while (server->in_flight > 0)
+        if (pthread_cond_timedwait(&server->idle, &server->mutex, &deadline) == ETIMEDOUT)
+            break;
+    pthread_mutex_unlock(&server->mutex);
+}
+
+void http_stop(struct http_server *server, int drain_s)
+{
+    atomic_store(&server->draining, true);
+    MHD_quiesce_daemon(server->daemon);
+    shutdown(server->listen_fd, SHUT_RDWR); /* new connections are refused, not left waiting */
+    wait_idle(server, drain_s);
+    /* Resumes every suspended connection, as MHD_stop_daemon demands. */
+    pool_stop(server->pool);
+    MHD_stop_daemon(server->daemon);
+    server_free(server);
+}

@@ -1,0 +1,139 @@
+#include "http_body.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "files.h"
+#include "inflate.h"
+#include "limits.h"
+
+void http_body_init(struct http_body *body, size_t max)
+{
+    *body = (struct http_body){.max = max, .file = -1};
+}
+
+void http_body_clear(struct http_body *body)
+{
+    if (body->map)
+        munmap(body->map, (size_t)body->received);
+    if (body->file >= 0)
+        close(body->file);
+    buf_clear(&body->memory);
+    http_body_init(body, 0);
+}
+
+bool http_body_too_large(size_t max, struct err *e)
+{
+    if (max == 0)
+        return err_set(e, ERR_TOO_LARGE, "this request takes no body");
+    return err_set(e, ERR_TOO_LARGE, "body exceeds the limit of %zu bytes", max);
+}
+
+bool http_body_set_encoding(struct http_body *body, const char *content_encoding, struct err *e)
+{
+    static const char *const inflated[] = {"gzip", "x-gzip", "deflate"};
+    if (!content_encoding || strcasecmp(content_encoding, "identity") == 0)
+        return true;
+    for (size_t i = 0; i < sizeof inflated / sizeof inflated[0]; i++)
+        if (strcasecmp(content_encoding, inflated[i]) == 0)
+            return body->encoded = true;
+    return err_set(e, ERR_MEDIA_TYPE, "unsupported content encoding, expected gzip or deflate");
+}
+
+static bool io_error(const char *what, struct err *e)
+{
+    enum err_code code =
+        errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? ERR_NO_SPACE : ERR_IO;
+    return err_set(e, code, "cannot %s the request's body: %s", what, strerror(errno));
+}
+
+static bool write_all(int fd, const char *bytes, size_t size, struct err *e)
+{
+    while (size > 0) {
+        ssize_t written = write(fd, bytes, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return io_error("store", e);
+        bytes += written;
+        size -= (size_t)written;
+    }
+    return true;
+}
+
+/* A file without a name in the data directory: it is gone with the request, or the process. */
+static int open_unnamed(struct err *e)
+{
+    char path[4400];
+    snprintf(path, sizeof path, "%s/tmp", files_data_dir());
+    int fd = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+        snprintf(path, sizeof path, "%s/tmp/body-XXXXXX", files_data_dir());
+        fd = mkostemp(path, O_CLOEXEC);
+        if (fd >= 0)
+            unlink(path);
+    }
+    if (fd < 0)
+        io_error("store", e);
+    return fd;
+}
+
+static bool spill(struct http_body *body, struct err *e)
+{
+    body->file = open_unnamed(e);
+    if (body->file < 0)
+        return false;
+    bool ok = write_all(body->file, body->memory.data, body->memory.size, e);
+    buf_clear(&body->memory);
+    return ok;
+}
+
+bool http_body_add(struct http_body *body, const void *bytes, size_t size, struct err *e)
+{
+    if (size > body->max - body->received)
+        return http_body_too_large(body->max, e);
+    if (body->file < 0 && body->received + size > LIMIT_BODY_MEMORY_BYTES && !spill(body, e))
+        return false;
+    body->received += size;
+    if (body->file >= 0)
+        return write_all(body->file, bytes, size, e);
+    buf_add(&body->memory, bytes, size);
+    return buf_ok(&body->memory) || err_no_memory(e);
+}
+
+static bool decode(struct http_body *body, const void **bytes, size_t *size, struct err *e)
+{
+    struct buf decoded = {0};
+    bool ok = inflate_bytes(*bytes, *size, body->max, &decoded, e);
+    buf_clear(&body->memory);
+    body->memory = decoded;
+    if (!ok)
+        return false;
+    *bytes = decoded.data;
+    *size = decoded.size;
+    return true;
+}
+
+bool http_body_open(struct http_body *body, const void **bytes, size_t *size, struct err *e)
+{
+    *bytes = body->memory.data;
+    *size = body->memory.size;
+    if (body->file >= 0) {
+        *size = (size_t)body->received;
+        void *map = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, body->file, 0);
+        if (map == MAP_FAILED)
+            return io_error("map", e);
+        *bytes = body->map = map;
+    }
+    if (body->encoded && *size > 0 && !decode(body, bytes, size, e))
+        return false;
+    if (*size == 0)
+        *bytes = "";
+    return true;
+}

@@ -1,0 +1,187 @@
+/* strided - trains and serves convolutional networks over HTTP.
+ *
+ * Threads and processes of `strided serve`:
+ *
+ *   main          starts everything, then waits for SIGTERM or SIGINT and stops everything
+ *   http 1..N     libmicrohttpd's threads (--http-threads): read requests, run fast handlers, send
+ *                 responses; never wait for computing                                     http.c
+ *   pool 1..N     --work-threads: run handlers that take long (predict, evaluate, datasets); an
+ *                 evaluation forks an OpenMP team of --threads from here                  pool.c
+ *   scheduler     starts one worker at a time, reads its progress, stores it, publishes    jobs.c
+ *   worker        a process of its own, `strided worker`, one a job; it reads the job on standard
+ *                 input, trains with an OpenMP team, and dies with the daemon            worker.c
+ *
+ * Each mutex says what it guards. They are leaves, except that jobs' is held while the registry's
+ * or the store's is taken, never the other way round.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "app.h"
+#include "bootstrap.h"
+#include "files.h"
+#include "http.h"
+#include "log.h"
+#include "worker.h"
+
+enum { EXIT_USAGE = 2 };
+
+static void print_usage(FILE *out)
+{
+    fprintf(out,
+            "strided %s: trains and serves convolutional networks over HTTP\n"
+            "\n"
+            "  strided serve [FLAGS]   run the daemon (strided serve --help lists the flags)\n"
+            "  strided version         print the version\n"
+            "  strided help            print this\n"
+            "  strided worker          train one job; run by the daemon\n",
+            STRIDED_VERSION);
+}
+
+static void print_serve_help(void)
+{
+    printf("strided serve [FLAGS]: run the daemon until SIGTERM or SIGINT\n\n");
+    config_print_help();
+    printf("\nEach flag is also an environment variable (--data-dir is STRIDED_DATA_DIR) and a key "
+           "of\n"
+           "the file (data-dir = PATH). A flag wins over the environment, which wins over the "
+           "file.\n");
+}
+
+static int fail(const char *what, const struct err *e)
+{
+    fprintf(stderr, "strided: %s: %s\n", what, e->detail);
+    return EXIT_FAILURE;
+}
+
+/* Each connection, mapped file and worker takes descriptors. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_event(LOG_WARN, "descriptor_limit", "detail", strerror(errno), NULL);
+}
+
+/* Before any thread starts, so that all inherit the mask and only main takes stop signals. */
+static void block_stop_signals(sigset_t *stop)
+{
+    sigemptyset(stop);
+    sigaddset(stop, SIGTERM);
+    sigaddset(stop, SIGINT);
+    pthread_sigmask(SIG_BLOCK, stop, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file past its limit is an error of write(2) */
+}
+
+static bool open_app(struct app *app, struct err *e)
+{
+    char path[4400];
+    if (!files_open(app->config.data_dir, e))
+        return false;
+    snprintf(path, sizeof path, "%s/strided.db", files_data_dir());
+    app->store = store_open(path, e);
+    if (!app->store)
+        return false;
+    app->registry = registry_new(app->store);
+    if (!app->registry)
+        return err_no_memory(e);
+    if (!registry_load(app->registry, e))
+        return false;
+    app->jobs = jobs_new(&app->config, app->store, app->registry, e);
+    return app->jobs && bootstrap_run(app, e);
+}
+
+static void close_app(struct app *app)
+{
+    if (app->jobs)
+        jobs_free(app->jobs);
+    if (app->registry)
+        registry_free(app->registry);
+    if (app->store)
+        store_close(app->store);
+}
+
+static void print_ready(const char *listen, int port)
+{
+    const char *colon = strrchr(listen, ':');
+    int host_size = colon ? (int)(colon - listen) : 0;
+    printf("strided %s ready on http://%.*s:%d\n", STRIDED_VERSION, host_size, listen, port);
+    fflush(stdout);
+}
+
+/* Waits for a stop signal; the next one then ends the process at once. */
+static void wait_for_stop(const sigset_t *stop)
+{
+    int signal_number = 0;
+    while (sigwait(stop, &signal_number) != 0)
+        ;
+    log_event(LOG_INFO, "stopping", "signal", strsignal(signal_number), NULL);
+    pthread_sigmask(SIG_UNBLOCK, stop, NULL);
+}
+
+static int serve_http(struct app *app, const sigset_t *stop)
+{
+    struct err e = {0};
+    int port = 0;
+    struct http_server *server = http_start(&app->config, app, &port, &e);
+    if (!server)
+        return fail("cannot serve", &e);
+    atomic_store(&app->ready, true);
+    log_event(LOG_INFO, "started", "version", STRIDED_VERSION, "listen", app->config.listen, NULL);
+    print_ready(app->config.listen, port);
+    wait_for_stop(stop);
+    atomic_store(&app->draining, true);
+    http_stop(server, app->config.drain_s);
+    log_event(LOG_INFO, "stopped", NULL);
+    return EXIT_SUCCESS;
+}
+
+static int serve_main(int argc, char **argv)
+{
+    static struct app app;
+    struct err e = {0};
+    bool help = false;
+    if (!config_load(&app.config, argc, argv, &help, &e)) {
+        fail("serve", &e);
+        return EXIT_USAGE;
+    }
+    if (help) {
+        print_serve_help();
+        return EXIT_SUCCESS;
+    }
+    sigset_t stop;
+    block_stop_signals(&stop);
+    raise_descriptor_limit();
+    int status = open_app(&app, &e) ? serve_http(&app, &stop) : fail("cannot start", &e);
+    close_app(&app);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    const char *command = argc > 1 ? argv[1] : "";
+    if (strcmp(command, "serve") == 0)
+        return serve_main(argc - 2, argv + 2);
+    if (strcmp(command, "worker") == 0)
+        return worker_main(argc - 1, argv + 1);
+    if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
+        printf("strided %s\n", STRIDED_VERSION);
+        return EXIT_SUCCESS;
+    }
+    if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0 ||
+        strcmp(command, "-h") == 0) {
+        print_usage(stdout);
+        return EXIT_SUCCESS;
+    }
+    print_usage(stderr);
+    if (command[0] != '\0')
+        fprintf(stderr, "strided: unknown command '%s'\n", command);
+    return EXIT_USAGE;
+}

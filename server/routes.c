@@ -1,0 +1,46 @@
+/* routes.c - every route of the daemon. A literal path stands before a pattern that matches it. */
+#include "api.h"
+#include "limits.h"
+#include "router.h"
+
+const struct route routes[] = {
+    {"GET", "/", api_index, 0, false},
+    {"GET", "/health/live", api_health_live, 0, false},
+    {"GET", "/health/ready", api_health_ready, 0, false},
+    {"GET", "/version", api_version, 0, false},
+    {"GET", "/openapi.json", api_openapi, 0, false},
+
+    {"POST", "/predict", api_predict, LIMIT_PREDICT_BODY_BYTES, true},
+    {"POST", "/models/{model}/predict", api_predict, LIMIT_PREDICT_BODY_BYTES, true},
+    {"POST", "/models/{model}/versions/{version}/predict", api_predict, LIMIT_PREDICT_BODY_BYTES,
+     true},
+
+    {"GET", "/models", api_models_list, 0, false},
+    {"GET", "/models/{model}", api_models_get, 0, false},
+    {"DELETE", "/models/{model}", api_models_delete, 0, true},
+    {"DELETE", "/models/{model}/versions/{version}", api_models_delete, 0, true},
+    {"GET", "/models/{model}/summary", api_models_summary, 0, false},
+    {"GET", "/models/{model}/onnx", api_models_onnx, 0, false},
+    {"GET", "/models/{model}/versions/{version}/onnx", api_models_onnx, 0, false},
+    {"POST", "/models/{model}/evaluate", api_models_evaluate, LIMIT_JSON_BODY_BYTES, true},
+
+    {"GET", "/architectures", api_architectures, 0, true},
+    {"POST", "/summary", api_summary, LIMIT_JSON_BODY_BYTES, true},
+
+    {"GET", "/datasets", api_datasets_list, 0, false},
+    {"GET", "/datasets/{dataset}", api_datasets_get, 0, false},
+    {"PUT", "/datasets/{dataset}", api_datasets_put, LIMIT_DATASET_BODY_BYTES, true},
+    {"DELETE", "/datasets/{dataset}", api_datasets_delete, 0, true},
+
+    {"GET", "/jobs", api_jobs_list, 0, false},
+    {"POST", "/jobs", api_jobs_post, LIMIT_JSON_BODY_BYTES, true},
+    {"GET", "/jobs/{id}", api_jobs_get, 0, false},
+    {"DELETE", "/jobs/{id}", api_jobs_delete, 0, false},
+    {"GET", "/jobs/{id}/loss", api_jobs_loss, 0, false},
+    {"GET", "/jobs/{id}/confusion", api_jobs_confusion, 0, false},
+    {"GET", "/jobs/{id}/failures", api_jobs_failures, 0, false},
+    /* Not on the work pool: a cancel must not wait behind predictions. Its body is ignored, for
+     * clients that always send one. */
+    {"POST", "/jobs/{id}/cancel", api_jobs_cancel, LIMIT_JSON_BODY_BYTES, false},
+    {NULL, NULL, NULL, 0, false},
+};
