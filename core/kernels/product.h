@@ -9,7 +9,7 @@
  *                     rows (a, c)             sum (a, b)               columns
  *   forward           output pixels (x, y)    taps, C      (x, w)      K
  *   weight gradient   taps, C       (x, dw)   output pixels (x, dy)    K
- *   data gradient     output pixels (dy, dx)  K, one tap   (dy, w^T)   C
+ *   data gradient     output pixels (dy, dx)  K            (dy, w^T)   taps of a line, C
  *   matrix product    m             (a, c)    k            (a, b)      n
  *
  * Compiled once per instruction set: KERNEL(name) is name_avx2 and so on.

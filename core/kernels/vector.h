@@ -16,20 +16,28 @@
 /* TILE_ROWS x TILE_VECS accumulators, TILE_VECS weights and a broadcast fill the register file:
  * 32 registers with AVX-512 and NEON, 16 with AVX2, 16 without FMA (products need some too). */
 #if defined(__AVX512F__)
-enum { VEC_LANES = 16, TILE_ROWS = 6, TILE_VECS = 4 };
+#define VEC_LANES 16
+#define TILE_ROWS 6
+#define TILE_VECS 4
 #elif defined(__AVX2__)
-enum { VEC_LANES = 8, TILE_ROWS = 6, TILE_VECS = 2 };
+#define VEC_LANES 8
+#define TILE_ROWS 6
+#define TILE_VECS 2
 #elif defined(__aarch64__)
-enum { VEC_LANES = 4, TILE_ROWS = 6, TILE_VECS = 4 };
+#define VEC_LANES 4
+#define TILE_ROWS 6
+#define TILE_VECS 4
 #else
-enum { VEC_LANES = 4, TILE_ROWS = 4, TILE_VECS = 2 };
+#define VEC_LANES 4
+#define TILE_ROWS 4
+#define TILE_VECS 2
 #endif
 
-/* An array of vectors becomes registers only when its loops are unrolled into constants. */
+/* A loop that is unrolled into constants: only then does an array of vectors become registers. */
 #if defined(__clang__)
-#define VEC_UNROLL _Pragma("clang loop unroll(full)")
+#define VEC_FOR(i, count) _Pragma("clang loop unroll(full)") for (int i = 0; i < (count); i++)
 #else
-#define VEC_UNROLL _Pragma("GCC unroll 8")
+#define VEC_FOR(i, count) _Pragma("GCC unroll 8") for (int i = 0; i < (count); i++)
 #endif
 #define VEC_INLINE inline __attribute__((always_inline))
 

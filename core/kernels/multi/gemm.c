@@ -58,30 +58,29 @@ static VEC_INLINE void dots_step(const struct dots_job *job, int at, int count, 
 {
     const ptrdiff_t k = job->k;
     vec b[DOT_COLUMNS];
-    VEC_UNROLL for (int j = 0; j < columns; j++) b[j] = load_some(job->b + j * k + at, count);
-    VEC_UNROLL for (int i = 0; i < rows; i++)
-    {
+    VEC_FOR (j, columns)
+        b[j] = load_some(job->b + j * k + at, count);
+    VEC_FOR (i, rows) {
         const vec a = load_some(job->a + i * k + at, count);
-        VEC_UNROLL for (int j = 0; j < columns; j++) sum[i][j] += a * b[j];
+        VEC_FOR (j, columns)
+            sum[i][j] += a * b[j];
     }
 }
 
 static VEC_INLINE void dots(const struct dots_job *job, const int rows, const int columns)
 {
     vec sum[DOT_ROWS][DOT_COLUMNS];
-    VEC_UNROLL for (int i = 0; i < rows; i++)
-    {
-        VEC_UNROLL for (int j = 0; j < columns; j++) sum[i][j] = (vec){0};
+    VEC_FOR (i, rows) {
+        VEC_FOR (j, columns)
+            sum[i][j] = (vec){0};
     }
     int at = 0;
     for (; at + VEC_LANES <= job->k; at += VEC_LANES)
         dots_step(job, at, VEC_LANES, rows, columns, sum);
     if (at < job->k)
         dots_step(job, at, job->k - at, rows, columns, sum);
-    VEC_UNROLL for (int i = 0; i < rows; i++)
-    {
-        VEC_UNROLL for (int j = 0; j < columns; j++)
-        {
+    VEC_FOR (i, rows) {
+        VEC_FOR (j, columns) {
             float *c = job->c + i * job->c_row + j;
             *c = (job->accumulate ? *c : 0) + vec_sum(sum[i][j]);
         }

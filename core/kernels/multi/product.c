@@ -32,10 +32,10 @@ static VEC_INLINE void tile(const struct tile_job *job, const int rows, const in
     const float *a[TILE_ROWS];
     vec acc[TILE_ROWS][TILE_VECS];
 
-    VEC_UNROLL for (int r = 0; r < rows; r++)
-    {
+    VEC_FOR (r, rows) {
         a[r] = job->a[r];
-        VEC_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = (vec){0};
+        VEC_FOR (v, vecs)
+            acc[r][v] = (vec){0};
     }
     for (int i0 = 0; i0 < s.count[0]; i0++) {
         for (int i1 = 0; i1 < s.count[1]; i1++) {
@@ -44,22 +44,20 @@ static VEC_INLINE void tile(const struct tile_job *job, const int rows, const in
                 const float *b = job->b + i0 * s.other[0] + i1 * s.other[1] + i2 * s.other[2];
                 for (int i3 = 0; i3 < s.count[3]; i3++, at += s.a[3], b += s.other[3]) {
                     vec bv[TILE_VECS];
-                    VEC_UNROLL for (int v = 0; v < vecs; v++) bv[v] =
-                        load_part(b + v * VEC_LANES, has_tail && v == vecs - 1, tail);
-                    VEC_UNROLL for (int r = 0; r < rows; r++)
-                    {
+                    VEC_FOR (v, vecs)
+                        bv[v] = load_part(b + v * VEC_LANES, has_tail && v == vecs - 1, tail);
+                    VEC_FOR (r, rows) {
                         const float x = a[r][at];
-                        VEC_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += x * bv[v];
+                        VEC_FOR (v, vecs)
+                            acc[r][v] += x * bv[v];
                     }
                 }
             }
         }
     }
     /* Row after row, because accumulated rows may overlap. */
-    VEC_UNROLL for (int r = 0; r < rows; r++)
-    {
-        VEC_UNROLL for (int v = 0; v < vecs; v++)
-        {
+    VEC_FOR (r, rows) {
+        VEC_FOR (v, vecs) {
             const bool masked = has_tail && v == vecs - 1;
             float *c = job->c[r] + v * VEC_LANES;
             vec sum = acc[r][v];
@@ -87,7 +85,7 @@ typedef void tile_fn(const struct tile_job *job);
     }
 #define TILE_NAME(rows, vecs) KERNEL(tile_##rows##x##vecs),
 
-#if defined(__AVX512F__) || defined(__aarch64__)
+#if TILE_VECS == 4
 #define TILE_COLUMN(X, rows) X(rows, 1) X(rows, 2) X(rows, 3) X(rows, 4)
 #else
 #define TILE_COLUMN(X, rows) X(rows, 1) X(rows, 2)
@@ -97,7 +95,7 @@ TILE_COLUMN(TILE, 1)
 TILE_COLUMN(TILE, 2)
 TILE_COLUMN(TILE, 3)
 TILE_COLUMN(TILE, 4)
-#if defined(__AVX2__) || defined(__aarch64__)
+#if TILE_ROWS == 6
 TILE_COLUMN(TILE, 5)
 TILE_COLUMN(TILE, 6)
 #endif
@@ -105,7 +103,7 @@ TILE_COLUMN(TILE, 6)
 static tile_fn *const tiles[TILE_ROWS][TILE_VECS] = {
     {TILE_COLUMN(TILE_NAME, 1)}, {TILE_COLUMN(TILE_NAME, 2)},
     {TILE_COLUMN(TILE_NAME, 3)}, {TILE_COLUMN(TILE_NAME, 4)},
-#if defined(__AVX2__) || defined(__aarch64__)
+#if TILE_ROWS == 6
     {TILE_COLUMN(TILE_NAME, 5)}, {TILE_COLUMN(TILE_NAME, 6)},
 #endif
 };
