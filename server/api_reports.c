@@ -128,6 +128,14 @@ static void labels_clear(struct labels *labels)
     *labels = (struct labels){0};
 }
 
+static bool labels_read(struct store *store, int64_t id, struct labels *labels, struct err *e)
+{
+    if (store_job_labels(store, id, &labels->texts, &labels->count, e))
+        return true;
+    *labels = (struct labels){0};
+    return false;
+}
+
 /* A class by its label, or else by its index. -1 when not asked for. */
 static bool query_class(const struct http_request *request, const char *name,
                         const struct labels *labels, int *class, struct err *e)
@@ -227,7 +235,7 @@ bool api_jobs_confusion(struct app *app, const struct http_request *request,
               query_normalize(request, &normalize, e) &&
               api_query_format(request, formats, types, &format, e) &&
               store_job_confusion(app->store, row.id, epoch, &confusion, e) &&
-              store_job_labels(app->store, row.id, &labels.texts, &labels.count, e);
+              labels_read(app->store, row.id, &labels, e);
     if (ok && labels.count != confusion.classes)
         ok = err_set(e, ERR_INTERNAL, "job has %d labels for %d classes", labels.count,
                      confusion.classes);
@@ -292,13 +300,16 @@ bool api_jobs_failures(struct app *app, const struct http_request *request,
     int actual, predicted, limit = FAILURES_DEFAULT;
     bool ok = find_job(app, request, &row, e) &&
               api_query_int(request, "limit", 0, CNN_FAILURES_MAX, &limit, e) &&
-              store_job_labels(app->store, row.id, &labels.texts, &labels.count, e) &&
+              labels_read(app->store, row.id, &labels, e) &&
               query_class(request, "actual", &labels, &actual, e) &&
               query_class(request, "predicted", &labels, &predicted, e);
     if (ok && row.state != JOB_SUCCEEDED)
         ok = err_set(e, ERR_NOT_FOUND, "job %lld has no failures yet: it is %s", (long long)row.id,
                      job_state_name(row.state));
-    ok = ok && store_job_failures(app->store, row.id, actual, predicted, limit, &failures, e);
+    if (ok && !store_job_failures(app->store, row.id, actual, predicted, limit, &failures, e)) {
+        failures = (struct store_failures){0};
+        ok = false;
+    }
     if (ok && failures.count > 0 && labels.count != failures.classes)
         ok = err_set(e, ERR_INTERNAL, "job has %d labels for %d classes", labels.count,
                      failures.classes);
