@@ -291,7 +291,7 @@ static bool open_level(struct scan *s, bool *empty)
 /* One value: a scalar, an empty container, or the opening of another (then *opened). */
 static bool value(struct scan *s, bool *opened)
 {
-    bool empty;
+    bool empty = false;
     *opened = false;
     if (++s->values > LIMIT_JSON_VALUES)
         return err_set(s->e, ERR_INVALID, "more than %d values in the JSON", LIMIT_JSON_VALUES);
