@@ -10,7 +10,8 @@
 static inline char *exact_copy(const void *bytes, size_t size)
 {
     char *copy = malloc(size ? size : 1);
-    ck_assert_ptr_nonnull(copy);
+    if (!copy)
+        ck_abort_msg("out of memory");
     if (size)
         memcpy(copy, bytes, size);
     return copy;
