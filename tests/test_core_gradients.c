@@ -502,7 +502,7 @@ START_TEST(residual_net_gradients_add_up_where_maps_fan_out)
     net_conv(&spec, 2, 3, 3, 1, 1);                                               /* 2 */
     net_inputs(net_add(&spec, CNN_ADD), 2, (const int[]){2, 1});                  /* 3 */
     net_add(&spec, CNN_SIGMOID);                                                  /* 4 */
-    net_inputs(net_add(&spec, CNN_CONCAT), 3, (const int[]){4, 1, 4});            /* 5 */
+    net_inputs(net_add(&spec, CNN_CONCAT), 4, (const int[]){4, 1, 4, 4});         /* 5 */
     net_inputs(net_add(&spec, CNN_ADD), 3, (const int[]){5, 5, 5});               /* 6 */
     net_conv(&spec, 2, 2, 2, 1, 0);                                               /* 7 */
     net_inputs(net_conv(&spec, 2, 2, 2, 1, 0), 1, (const int[]){CNN_FROM_INPUT}); /* 8 */

@@ -2,8 +2,9 @@
  * scaled and shifted (Ioffe and Szegedy 2015; running variance unbiased, as in PyTorch).
  *
  * Sums over the whole batch, in double: [C] of x and [C] of x*x forward; [C] of dy and [C] of
- * dy*xhat backward. Kept for backward, with each sample: the mean [C] and 1/deviation [C] that
- * forward used. Parameters: scale [C], shift [C]; statistics: running mean [C], variance [C]. */
+ * dy*xhat backward. Kept for backward, in the first sample's part: the mean [C] and
+ * 1/deviation [C] that forward used. Parameters: scale [C], shift [C]; statistics: running mean
+ * [C], variance [C]. */
 #include "layer.h"
 
 #include <math.h>
@@ -101,8 +102,8 @@ static void norm_forward(const struct cnn_node *node, const struct cnn_pass *pas
     const float *scale = pass->params, *shift = pass->params + channels, *x = pass->in[0];
     float *mean = pass->scratch, *inverse = mean + channels, *y = pass->out;
     statistics(node, pass, mean, inverse);
-    for (size_t i = 0; pass->kept && i < (size_t)pass->n; i++)
-        memcpy((float *)pass->kept + i * 2 * channels, mean, 2 * channels * sizeof *mean);
+    if (pass->kept)
+        memcpy(pass->kept, mean, 2 * channels * sizeof *mean);
     for (size_t row = 0, n = rows(node, pass->n); row < n; row++, x += channels, y += channels)
         for (size_t c = 0; c < channels; c++)
             y[c] = (x[c] - mean[c]) * inverse[c] * scale[c] + shift[c];
