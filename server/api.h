@@ -13,8 +13,7 @@ http_handler api_datasets_list, api_datasets_get, api_datasets_put, api_datasets
 http_handler api_jobs_post, api_jobs_list, api_jobs_get, api_jobs_loss, api_jobs_confusion,
     api_jobs_failures, api_jobs_cancel, api_jobs_delete;
 /* api_models.c */
-http_handler api_models_list, api_models_get, api_models_onnx,
-    api_models_delete;
+http_handler api_models_list, api_models_get, api_models_onnx, api_models_delete;
 /* api_summary.c */
 http_handler api_models_summary, api_summary, api_architectures;
 /* api_evaluate.c */

@@ -17,7 +17,7 @@ static void write_document(struct buf *out, const struct store_dataset *row,
     bool first = true;
     buf_add(out, row->info, strlen(row->info) - 1);
     buf_str(out, ",\"versions\":[");
-    for (int i = 0; i < count; i++) {
+    for (int i = count - 1; i >= 0; i--) { /* newest first */
         if (strcmp(rows[i].name, row->name) != 0)
             continue;
         buf_fmt(out, "%s%d", first ? "" : ",", rows[i].version);

@@ -62,79 +62,68 @@ void api_write_shape(struct json_writer *w, const char *key, const struct cnn_sh
 
 /* ---- reading ---- */
 
-static void write_metrics(struct json_writer *w, const struct model_meta *meta)
+static void write_labels(struct json_writer *w, const struct model_meta *meta)
 {
-    jw_key_string(w, "split", meta->split[0] ? meta->split : NULL);
-    jw_key_double(w, "test_loss", meta->test_loss);
-    jw_key_double(w, "test_accuracy", meta->test_accuracy);
-}
-
-/* One entry of "versions". model is NULL when it is damaged. */
-static void write_version(struct json_writer *w, const struct store_model *row,
-                          const struct model *model)
-{
-    jw_object(w);
-    jw_key_int(w, "version", row->version);
-    jw_key_bool(w, "active", row->active);
-    jw_key_bool(w, "damaged", !model);
-    jw_key_string(w, "created", row->created);
-    jw_key_string(w, "sha256", row->sha256);
-    jw_key_string(w, "job", row->job[0] ? row->job : NULL);
-    if (model)
-        write_metrics(w, &model->meta);
-    jw_object_end(w);
-}
-
-/* The members that describe the active version. */
-static void write_active(struct json_writer *w, const struct store_model *row,
-                         const struct model *model)
-{
-    jw_key_int(w, "version", row->version);
-    jw_key_bool(w, "damaged", !model);
-    jw_key_string(w, "created", row->created);
-    jw_key_string(w, "sha256", row->sha256);
-    jw_key_string(w, "job", row->job[0] ? row->job : NULL);
-    if (!model)
-        return;
-    const struct model_meta *meta = &model->meta;
-    api_write_shape(w, "input", &model->net->input);
-    jw_key_int(w, "classes", meta->label_count);
     jw_key(w, "labels");
     jw_array(w);
     for (int i = 0; i < meta->label_count; i++)
         jw_string(w, meta->labels[i]);
     jw_array_end(w);
-    jw_key_int(w, "parameters", (int64_t)model->net->param_count);
-    jw_key_int(w, "macs", (int64_t)cnn_net_macs(model->net));
-    jw_key_int(w, "bytes", (int64_t)model->bytes);
-    write_metrics(w, meta);
-    jw_key_string(w, "dataset", meta->dataset[0] ? meta->dataset : NULL);
-    jw_key_int(w, "dataset_version", meta->dataset_version);
-    jw_key_string(w, "weights_sha256", meta->weights_sha256[0] ? meta->weights_sha256 : NULL);
 }
 
-/* The document of one model; rows are its versions. */
+static void write_provenance(struct json_writer *w, const struct model_meta *meta)
+{
+    jw_key_string(w, "split", meta->split[0] ? meta->split : NULL);
+    jw_key_double(w, "test_loss", meta->test_loss);
+    jw_key_double(w, "test_accuracy", meta->test_accuracy);
+    jw_key_string(w, "weights_sha256", meta->weights_sha256[0] ? meta->weights_sha256 : NULL);
+    jw_key_string(w, "dataset", meta->dataset[0] ? meta->dataset : NULL);
+    jw_key(w, "dataset_version");
+    if (meta->dataset_version)
+        jw_int(w, meta->dataset_version);
+    else
+        jw_null(w);
+}
+
+/* The members that describe one version; of a damaged one only what the catalogue knows. */
+static void write_version(struct json_writer *w, struct app *app, const struct store_model *row)
+{
+    struct err damage; /* the log has the reason */
+    struct model *model = registry_acquire(app->registry, row->name, row->version, &damage);
+    jw_key_string(w, "name", row->name);
+    jw_key_int(w, "version", row->version);
+    jw_key_bool(w, "active", row->active);
+    jw_key_string(w, "sha256", row->sha256);
+    jw_key_string(w, "created", row->created);
+    jw_key_string(w, "job", row->job[0] ? row->job : NULL);
+    if (model) {
+        api_write_shape(w, "input", &model->net->input);
+        write_labels(w, &model->meta);
+        jw_key_int(w, "parameters", (int64_t)model->net->param_count);
+        jw_key_int(w, "macs", (int64_t)cnn_net_macs(model->net));
+        jw_key_int(w, "bytes", (int64_t)model->bytes);
+        write_provenance(w, &model->meta);
+    } else if (damage.code == ERR_UNAVAILABLE) { /* else: just being published or deleted */
+        jw_key_bool(w, "damaged", true);
+    }
+    registry_release(app->registry, model);
+}
+
+/* The document of one model: its active version, and all. rows are its versions, oldest first. */
 static void write_model(struct json_writer *w, struct app *app, const struct store_model *rows,
                         int count)
 {
-    struct err damaged; /* said by "damaged"; the log has the reason */
     jw_object(w);
-    jw_key_string(w, "name", rows[0].name);
     for (int i = 0; i < count; i++) {
-        if (!rows[i].active)
-            continue;
-        struct model *model =
-            registry_acquire(app->registry, rows[i].name, rows[i].version, &damaged);
-        write_active(w, &rows[i], model);
-        registry_release(app->registry, model);
+        if (rows[i].active)
+            write_version(w, app, &rows[i]);
     }
     jw_key(w, "versions");
     jw_array(w);
-    for (int i = 0; i < count; i++) {
-        struct model *model =
-            registry_acquire(app->registry, rows[i].name, rows[i].version, &damaged);
-        write_version(w, &rows[i], model);
-        registry_release(app->registry, model);
+    for (int i = count - 1; i >= 0; i--) {
+        jw_object(w);
+        write_version(w, app, &rows[i]);
+        jw_object_end(w);
     }
     jw_array_end(w);
     jw_object_end(w);
