@@ -23,9 +23,7 @@ struct onnx_value {
     const char *name;
     const Onnx__TensorProto *tensor; /* NULL: a feature map */
     int layer;
-    struct cnn_shape shape;
-    int rank; /* of the ONNX tensor, batch included. Ours may be lower: after GlobalAveragePool
-                 ONNX has [N,C,1,1] and we have [N,C] */
+    struct cnn_shape shape; /* without the batch */
 };
 
 /* What a layer takes from the file besides its spec. */

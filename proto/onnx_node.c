@@ -291,8 +291,8 @@ static bool read_pool(struct reading *r, struct err *e)
 {
     struct cnn_window *window = &r->spec->u.pool.window;
     int64_t count_padding = 0;
-    if (!read_window(r, window, r->in[0]->rank - 2, false, e) || !want_int(r, "ceil_mode", 0, e) ||
-        !want_int(r, "storage_order", 0, e) ||
+    if (!read_window(r, window, r->in[0]->shape.rank, false, e) ||
+        !want_int(r, "ceil_mode", 0, e) || !want_int(r, "storage_order", 0, e) ||
         !get_int(r, "count_include_pad", 0, 1, &count_padding, e))
         return false;
     for (int i = 0; i < CNN_AXES; i++)
@@ -369,7 +369,7 @@ static bool read_batch_norm(struct reading *r, struct err *e)
 /* The channel axis, the only one we know, may be counted from the end. */
 static bool read_axis(const struct reading *r, int64_t usual, struct err *e)
 {
-    int64_t rank = r->in[0]->rank, axis = usual;
+    int64_t rank = r->in[0]->shape.rank + 2, axis = usual; /* of [N,C,...] */
     if (!get_int(r, "axis", -rank, rank - 1, &axis, e))
         return false;
     if ((axis + rank) % rank != 1)
@@ -497,7 +497,7 @@ static bool connect_layer(struct reading *r, int64_t features, struct err *e)
     struct cnn_node core = {.op = cnn_op_of(r->spec->type), .input_count = r->in_count};
     r->spec->input_count = r->in_count;
     for (int i = 0; i < r->in_count; i++) {
-        if (r->in[i]->rank != r->in[0]->rank)
+        if (r->in[i]->shape.rank != r->in[0]->shape.rank)
             return err_set(e, ERR_UNPROCESSABLE, "inputs of different ranks");
         r->spec->inputs[i] = core.inputs[i] = r->in[i]->layer;
         core.in[i] = r->in[i]->shape;
@@ -509,12 +509,9 @@ static bool connect_layer(struct reading *r, int64_t features, struct err *e)
     if (features > 0 && features != core.out.c)
         return err_set(e, ERR_UNPROCESSABLE, "Reshape to %lld features, but there are %d",
                        (long long)features, core.out.c);
-    bool flat = r->spec->type == CNN_FLATTEN;
-    return onnx_value_define(r->graph, r->node->output[0],
-                             (struct onnx_value){.layer = r->graph->spec.layer_count - 1,
-                                                 .shape = core.out,
-                                                 .rank = flat ? 2 : r->in[0]->rank},
-                             e);
+    return onnx_value_define(
+        r->graph, r->node->output[0],
+        (struct onnx_value){.layer = r->graph->spec.layer_count - 1, .shape = core.out}, e);
 }
 
 static bool read_options(struct reading *r, int64_t *features, struct err *e)
@@ -574,14 +571,6 @@ static bool read_constant(const struct reading *r, struct err *e)
                              e);
 }
 
-static bool read_alias(const struct reading *r, const struct onnx_value *value, int rank,
-                       struct err *e)
-{
-    struct onnx_value copy = *value;
-    copy.rank = rank;
-    return onnx_value_define(r->graph, r->node->output[0], copy, e);
-}
-
 /* An Add of a constant is the bias of the MatMul before it. */
 static bool read_bias(struct reading *r, const struct onnx_value *map,
                       const struct onnx_value *constant, struct err *e)
@@ -602,7 +591,7 @@ static bool read_bias(struct reading *r, const struct onnx_value *map,
     layer->open = false;
     layer->tensors[ROLE_BIAS] = bias;
     r->graph->spec.layers[map->layer].u.dense.bias = true;
-    return read_alias(r, map, map->rank, e);
+    return onnx_value_define(r->graph, r->node->output[0], *map, e);
 }
 
 static bool read_checked(struct reading *r, struct err *e)
@@ -613,25 +602,13 @@ static bool read_checked(struct reading *r, struct err *e)
     if (!first)
         return false;
     if (strcmp(r->op->op_type, "Identity") == 0)
-        return read_alias(r, first, first->rank, e);
+        return onnx_value_define(r->graph, r->node->output[0], *first, e);
     if (r->op->layer == CNN_ADD && r->node->n_input == 2) {
         const struct onnx_value *second = get_value(r, 1, e);
         if (!second)
             return false;
         if (!first->tensor != !second->tensor)
             return first->tensor ? read_bias(r, second, first, e) : read_bias(r, first, second, e);
-    }
-    /* What GlobalAveragePool gives is flat to us already. */
-    bool flat = !first->tensor && first->rank > 2 && first->shape.rank == 0;
-    if (r->op->layer == CNN_FLATTEN && flat) {
-        int64_t features;
-        r->in[0] = first;
-        if (!read_flatten(r, &features, e))
-            return false;
-        if (features > 0 && features != first->shape.c)
-            return err_set(e, ERR_UNPROCESSABLE, "Reshape to %lld features, but there are %d",
-                           (long long)features, first->shape.c);
-        return read_alias(r, first, 2, e);
     }
     return read_layer(r, e);
 }

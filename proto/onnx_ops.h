@@ -12,9 +12,11 @@ enum {
     ONNX_NAME_BYTES = CNN_NAME_MAX + 16, /* "<layer>.running_mean" */
 };
 
+#define ONNX_PRODUCER "strided"
 /* Metadata: "softmax" when a Softmax that is not a layer of the net follows it. */
 #define ONNX_HEAD_KEY "strided.head"
 #define ONNX_HEAD_SOFTMAX "softmax"
+#define ONNX_HEAD_NONE "none"
 #define ONNX_INPUT "input"
 #define ONNX_SCORES "scores"
 #define ONNX_LOGITS "logits"

@@ -128,9 +128,7 @@ static bool read_input(struct onnx_graph *graph, const Onnx__GraphProto *proto, 
     struct cnn_shape *shape = &graph->spec.input;
     return read_input_shape(input, shape, e) &&
            onnx_value_define(graph, input->name,
-                             (struct onnx_value){
-                                 .layer = CNN_FROM_INPUT, .shape = *shape, .rank = shape->rank + 2},
-                             e);
+                             (struct onnx_value){.layer = CNN_FROM_INPUT, .shape = *shape}, e);
 }
 
 static const char *find_metadata(const Onnx__ModelProto *model, const char *key)
@@ -139,6 +137,16 @@ static const char *find_metadata(const Onnx__ModelProto *model, const char *key)
         if (strcmp(model->metadata_props[i]->key, key) == 0)
             return model->metadata_props[i]->value;
     return NULL;
+}
+
+/* Metadata comes last in a file: one of ours that lacks some was cut short. */
+static bool check_complete(const Onnx__ModelProto *model, struct err *e)
+{
+    bool complete = find_metadata(model, ONNX_HEAD_KEY) != NULL;
+    for (int i = 0; i < META_ENTRY_COUNT; i++)
+        complete &= find_metadata(model, model_meta_key((enum model_meta_entry)i)) != NULL;
+    return complete || strcmp(model->producer_name, ONNX_PRODUCER) != 0 ||
+           err_set(e, ERR_UNPROCESSABLE, "onnx file of ours lacks metadata: truncated");
 }
 
 /* The value the net ends in: the first output, or what stands before a head that is not part of
@@ -267,7 +275,7 @@ static struct cnn_net *read_graph(const Onnx__ModelProto *model, size_t size, st
     graph.layers = memory_new(CNN_LAYERS_MAX, sizeof *graph.layers, e);
     graph.values = memory_new(VALUES_MAX, sizeof *graph.values, e);
     struct cnn_net *net = NULL;
-    if (graph.layers && graph.values && check_counts(model->graph, e) &&
+    if (graph.layers && graph.values && check_complete(model, e) && check_counts(model->graph, e) &&
         read_opset(model, &graph.opset, e) && read_initializers(&graph, model->graph, e) &&
         read_input(&graph, model->graph, e) && read_nodes(&graph, model, e))
         net = build_net(&graph, e);

@@ -59,7 +59,7 @@ struct out_value {
 
 struct writer {
     const struct cnn_net *net;
-    struct out_node *nodes; /* one a layer, one Flatten a global pooling, two of the head */
+    struct out_node *nodes; /* one a layer, two of the head */
     struct out_tensor *tensors;
     Onnx__NodeProto **node_list;
     Onnx__TensorProto **tensor_list;
@@ -229,14 +229,6 @@ static void add_attributes(struct out_node *out, const struct cnn_layer_spec *sp
     }
 }
 
-static struct out_node *add_flatten(struct writer *w, const char *name, char *input)
-{
-    struct out_node *flatten = add_node(w, "Flatten", name);
-    add_int(flatten, "axis", 1);
-    add_input(flatten, input);
-    return flatten;
-}
-
 static bool write_layer(struct writer *w, int index, struct err *e)
 {
     const struct cnn_node *node = &w->net->nodes[index];
@@ -252,14 +244,6 @@ static bool write_layer(struct writer *w, int index, struct err *e)
     if (!add_params(w, out, node, e) ||
         (node->spec.type == CNN_DROPOUT && !add_ratio(w, out, node, e)))
         return false;
-    if (node->spec.type == CNN_GLOBAL_AVG_POOL) { /* ONNX keeps the axes with size 1, we do not */
-        char *pooled = out->output;
-        snprintf(pooled, sizeof out->output, "%s.pooled", node->spec.name);
-        char name[ONNX_NAME_BYTES];
-        snprintf(name, sizeof name, "%s.flatten", node->spec.name);
-        out = add_flatten(w, name, pooled);
-        snprintf(out->output, sizeof out->output, "%s.output", node->spec.name);
-    }
     w->values[index] = out->output;
     return true;
 }
@@ -275,8 +259,12 @@ static void write_head(struct writer *w)
     }
     snprintf(last->output, sizeof last->output, ONNX_LOGITS);
     char *value = last->output;
-    if (cnn_net_output(w->net)->rank > 0)
-        value = add_flatten(w, "head.flatten", value)->output;
+    if (cnn_net_output(w->net)->rank > 0) {
+        struct out_node *flatten = add_node(w, "Flatten", "head.flatten");
+        add_int(flatten, "axis", 1);
+        add_input(flatten, value);
+        value = flatten->output;
+    }
     struct out_node *softmax = add_node(w, "Softmax", "head.softmax");
     add_int(softmax, "axis", 1);
     add_input(softmax, value);
@@ -326,7 +314,7 @@ static void set_values(struct writer *w)
 static bool writer_init(struct writer *w, const struct cnn_net *net, struct err *e)
 {
     size_t layers = (size_t)net->node_count;
-    size_t nodes = 2 * layers + 2, tensors = (size_t)net->tensor_count + layers;
+    size_t nodes = layers + 2, tensors = (size_t)net->tensor_count + layers;
     enum cnn_layer_type last = net->nodes[net->node_count - 1].spec.type;
     *w = (struct writer){.net = net, .head = last != CNN_SOFTMAX && last != CNN_SIGMOID};
     return (w->nodes = memory_new(nodes, sizeof *w->nodes, e)) &&
@@ -395,14 +383,14 @@ static bool pack_model(struct writer *w, struct buf texts[META_ENTRY_COUNT], str
         entries[i].key =
             as_text(is_head ? ONNX_HEAD_KEY : model_meta_key((enum model_meta_entry)i));
         entries[i].value =
-            as_text(is_head ? (w->head ? ONNX_HEAD_SOFTMAX : "none") : buf_text(&texts[i]));
+            as_text(is_head ? (w->head ? ONNX_HEAD_SOFTMAX : ONNX_HEAD_NONE) : buf_text(&texts[i]));
     }
 
     Onnx__OperatorSetIdProto opset = ONNX__OPERATOR_SET_ID_PROTO__INIT, *opsets[] = {&opset};
     opset.version = ONNX_OPSET;
     Onnx__ModelProto model = ONNX__MODEL_PROTO__INIT;
     model.ir_version = ONNX_IR_VERSION;
-    model.producer_name = as_text("strided");
+    model.producer_name = as_text(ONNX_PRODUCER);
     model.graph = &graph;
     model.opset_import = opsets;
     model.n_opset_import = 1;

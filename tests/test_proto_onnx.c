@@ -1,0 +1,864 @@
+/* ONNX: what is written is read back the same, and what is not a model is refused. */
+#include "harness.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+#include "onnx.h"
+#include "onnx.pb-c.h"
+#include "onnx_ops.h"
+#include "presets.h"
+#include "rng.h"
+#include "workspace.h"
+
+enum { SAMPLES = 2 };
+
+static struct err e;
+
+static void fill_random(float *x, size_t count, uint64_t seed)
+{
+    struct cnn_rng rng;
+    cnn_rng_init(&rng, seed, 0);
+    for (size_t i = 0; i < count; i++)
+        x[i] = cnn_rng_uniform(&rng, 0.1f, 1);
+}
+
+/* Builds the net and gives every parameter, running statistics too, a value of its own. */
+static struct cnn_net *net_of(struct cnn_spec *spec)
+{
+    struct cnn_net *net = cnn_net_new(spec, &e);
+    ck_assert_msg(net != NULL, "%s", e.detail);
+    cnn_spec_clear(spec);
+    fill_random(net->params, net->state_count, 1);
+    for (size_t i = 0; i < net->state_count; i += 2)
+        net->params[i] *= 0.25f;
+    return net;
+}
+
+static struct model_meta meta_for(const struct cnn_net *net)
+{
+    struct model_meta meta = {.test_loss = NAN, .test_accuracy = NAN};
+    size_t count = cnn_shape_count(cnn_net_output(net));
+    char(*texts)[32] = calloc(count, sizeof *texts);
+    char **labels = calloc(count, sizeof *labels);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(texts[i], sizeof texts[i], "class %zu", i);
+        labels[i] = texts[i];
+    }
+    ck_assert(model_meta_set_labels(&meta, labels, (int)count, &e));
+    free(labels);
+    free(texts);
+    meta.preprocess.normalize.scale = 1.0f / 255;
+    return meta;
+}
+
+static struct buf write_net(const struct cnn_net *net)
+{
+    struct buf file = {0};
+    struct model_meta meta = meta_for(net);
+    ck_assert_msg(onnx_write(net, &meta, &file, &e), "%s", e.detail);
+    model_meta_clear(&meta);
+    return file;
+}
+
+static struct cnn_net *read_net(const struct buf *file)
+{
+    struct model_meta meta;
+    struct cnn_net *net = onnx_read(file->data, file->size, &meta, &e);
+    ck_assert_msg(net != NULL, "%s", e.detail);
+    model_meta_clear(&meta);
+    return net;
+}
+
+/* [SAMPLES, outputs], the caller frees. */
+static float *run(const struct cnn_net *net, size_t *count)
+{
+    size_t in = cnn_shape_count(&net->input);
+    *count = SAMPLES * cnn_shape_count(cnn_net_output(net));
+    float *x = malloc(SAMPLES * in * sizeof *x), *copy = malloc(*count * sizeof *copy);
+    fill_random(x, SAMPLES * in, 2);
+    struct cnn_workspace *ws = cnn_workspace_new(net, SAMPLES, CNN_INFER, &e);
+    ck_assert_msg(ws != NULL, "%s", e.detail);
+    memcpy(copy, cnn_forward_canonical(net, ws, x, SAMPLES), *count * sizeof *copy);
+    cnn_workspace_free(ws);
+    free(x);
+    return copy;
+}
+
+static void check_same_net(const struct cnn_net *a, const struct cnn_net *b)
+{
+    ck_assert_int_eq(a->node_count, b->node_count);
+    ck_assert_int_eq(a->input.rank, b->input.rank);
+    for (int i = 0; i < a->node_count; i++) {
+        const struct cnn_node *x = &a->nodes[i], *y = &b->nodes[i];
+        ck_assert_int_eq(x->spec.type, y->spec.type);
+        ck_assert_str_eq(x->spec.name, y->spec.name);
+        ck_assert_int_eq(x->input_count, y->input_count);
+        for (int k = 0; k < x->input_count; k++)
+            ck_assert_int_eq(x->inputs[k], y->inputs[k]);
+        ck_assert(cnn_shape_equal(&x->out, &y->out) && x->out.rank == y->out.rank);
+    }
+    ck_assert_uint_eq(a->state_count, b->state_count);
+    ck_assert_mem_eq(a->params, b->params, a->state_count * sizeof(float));
+    size_t count, count_b;
+    float *out = run(a, &count), *out_b = run(b, &count_b);
+    ck_assert_uint_eq(count, count_b);
+    ck_assert_mem_eq(out, out_b, count * sizeof(float));
+    for (size_t i = 0; i < count; i++)
+        ck_assert(isfinite(out[i]));
+    free(out);
+    free(out_b);
+}
+
+/* Frees net. */
+static void check_roundtrip(struct cnn_net *net)
+{
+    struct buf file = write_net(net);
+    struct cnn_net *back = read_net(&file);
+    check_same_net(net, back);
+    struct buf again = write_net(back);
+    ck_assert_uint_eq(again.size, file.size);
+    ck_assert_mem_eq(again.data, file.data, file.size);
+    buf_clear(&again);
+    buf_clear(&file);
+    cnn_net_free(back);
+    cnn_net_free(net);
+}
+
+static struct cnn_layer_spec *add(struct cnn_spec *spec, enum cnn_layer_type type)
+{
+    struct cnn_layer_spec *layer = cnn_spec_add(spec, type, &e);
+    ck_assert_ptr_nonnull(layer);
+    return layer;
+}
+
+static struct cnn_spec spec_of(int count, long long c, long long d, long long h, long long w)
+{
+    struct cnn_spec spec = {0};
+    long long dims[] = {c, d, h, w};
+    ck_assert(cnn_shape_from_dims(&spec.input, dims, count, &e));
+    return spec;
+}
+
+static void add_conv(struct cnn_spec *spec, int dims, int kernel, int filters)
+{
+    struct cnn_layer_spec *layer = add(spec, CNN_CONV);
+    cnn_window_set(&layer->u.conv.window, dims, kernel, 1);
+    layer->u.conv.filters = filters;
+}
+
+static void add_dense(struct cnn_spec *spec, int units)
+{
+    add(spec, CNN_DENSE)->u.dense.units = units;
+}
+
+START_TEST(every_small_preset_comes_back_the_same)
+{
+    const struct cnn_preset *preset;
+    int seen = 0;
+    for (int i = 0; (preset = cnn_preset_at(i)); i++) {
+        struct cnn_spec spec = {0};
+        ck_assert(cnn_preset_spec(preset, NULL, 0, &spec, &e));
+        if (strcmp(preset->name, "alexnet") == 0 || strcmp(preset->name, "vgg16") == 0) {
+            cnn_spec_clear(&spec);
+            continue;
+        }
+        check_roundtrip(net_of(&spec));
+        seen++;
+    }
+    ck_assert_int_ge(seen, 7);
+}
+END_TEST
+
+START_TEST(a_dag_of_every_layer_comes_back_the_same)
+{
+    struct cnn_spec spec = spec_of(3, 4, 12, 10, 0);
+    struct cnn_layer_spec *layer = add(&spec, CNN_CONV); /* 0: grouped, dilated, lopsided */
+    cnn_window_set(&layer->u.conv.window, 2, 3, 1);
+    layer->u.conv.filters = 8;
+    layer->u.conv.groups = 2;
+    layer->u.conv.bias = false;
+    layer->u.conv.window.dilation[1] = 2;
+    layer->u.conv.window.padding = CNN_PAD_NUMBER;
+    layer->u.conv.window.before[1] = 1;
+    layer->u.conv.window.after[1] = 3;
+    layer->u.conv.window.before[2] = layer->u.conv.window.after[2] = 1;
+    snprintf(layer->name, sizeof layer->name, "first conv.1");
+    add(&spec, CNN_BATCH_NORM)->u.norm.momentum = 0.3f; /* 1 */
+    add(&spec, CNN_LEAKY_RELU)->u.leaky.slope = 0.125f; /* 2 */
+    layer = add(&spec, CNN_CONV);                       /* 3: same */
+    cnn_window_set(&layer->u.conv.window, 2, 3, 1);
+    layer->u.conv.filters = 8;
+    layer->u.conv.window.padding = CNN_PAD_SAME;
+    layer = add(&spec, CNN_SIGMOID); /* 4 */
+    layer->input_count = 1;
+    layer->inputs[0] = 2;
+    layer = add(&spec, CNN_ADD); /* 5 */
+    layer->input_count = 2;
+    layer->inputs[0] = 3;
+    layer->inputs[1] = 4;
+    layer = add(&spec, CNN_ADD); /* 6: three, a Sum */
+    layer->input_count = 3;
+    layer->inputs[0] = 5;
+    layer->inputs[1] = 2;
+    layer->inputs[2] = 3;
+    layer = add(&spec, CNN_CONCAT); /* 7 */
+    layer->input_count = 2;
+    layer->inputs[0] = 6;
+    layer->inputs[1] = 0;
+    add(&spec, CNN_RELU);
+    layer = add(&spec, CNN_MAX_POOL);
+    cnn_window_set(&layer->u.pool.window, 2, 3, 2);
+    layer = add(&spec, CNN_AVG_POOL);
+    cnn_window_set(&layer->u.pool.window, 2, 2, 1);
+    layer->u.pool.window.padding = CNN_PAD_NUMBER;
+    layer->u.pool.window.before[2] = 1;
+    layer->u.pool.count_padding = true;
+    add(&spec, CNN_TANH);
+    add(&spec, CNN_DROPOUT)->u.dropout.rate = 0.25f;
+    add(&spec, CNN_SOFTMAX); /* over channels, pixel by pixel */
+    add(&spec, CNN_FLATTEN);
+    layer = add(&spec, CNN_DENSE);
+    layer->u.dense.units = 6;
+    layer->u.dense.bias = false;
+    add(&spec, CNN_LOG_SOFTMAX);
+    struct cnn_net *net = net_of(&spec);
+
+    struct buf file = write_net(net);
+    struct cnn_net *back = read_net(&file);
+    const struct cnn_window *pads = &back->nodes[0].spec.u.conv.window;
+    ck_assert_int_eq(pads->before[1], 1);
+    ck_assert_int_eq(pads->after[1], 3);
+    ck_assert(back->nodes[1].spec.u.norm.momentum == 0.3f);
+    ck_assert(back->nodes[12].spec.u.dropout.rate == 0.25f);
+    ck_assert(back->nodes[10].spec.u.pool.count_padding);
+    buf_clear(&file);
+    cnn_net_free(back);
+    check_roundtrip(net);
+}
+END_TEST
+
+START_TEST(one_and_three_dimensions_come_back_the_same)
+{
+    for (int dims = 1; dims <= 3; dims += 2) {
+        struct cnn_spec spec = dims == 1 ? spec_of(2, 2, 17, 0, 0) : spec_of(4, 2, 6, 7, 8);
+        add_conv(&spec, dims, 3, 4);
+        add(&spec, CNN_BATCH_NORM);
+        cnn_window_set(&add(&spec, CNN_MAX_POOL)->u.pool.window, dims, 2, 2);
+        cnn_window_set(&add(&spec, CNN_AVG_POOL)->u.pool.window, dims, 2, 1);
+        add(&spec, CNN_FLATTEN);
+        add_dense(&spec, 3);
+        check_roundtrip(net_of(&spec));
+    }
+}
+END_TEST
+
+START_TEST(global_pooling_and_a_flatten_of_its_own_come_back_the_same)
+{
+    struct cnn_spec spec = spec_of(3, 3, 6, 5, 0);
+    add_conv(&spec, 2, 3, 4);
+    add(&spec, CNN_GLOBAL_AVG_POOL);
+    add(&spec, CNN_FLATTEN); /* does nothing, but it is a layer of the user's */
+    add_dense(&spec, 5);
+    check_roundtrip(net_of(&spec));
+}
+END_TEST
+
+static Onnx__ModelProto *unpack(const struct buf *file)
+{
+    Onnx__ModelProto *model =
+        onnx__model_proto__unpack(NULL, file->size, (const uint8_t *)file->data);
+    ck_assert_ptr_nonnull(model);
+    return model;
+}
+
+static struct cnn_net *tiny_net(enum cnn_layer_type last)
+{
+    struct cnn_spec spec = spec_of(3, 1, 4, 4, 0);
+    add_conv(&spec, 2, 3, 2);
+    add(&spec, CNN_FLATTEN);
+    add_dense(&spec, 3);
+    if (last != CNN_DENSE)
+        add(&spec, last);
+    return net_of(&spec);
+}
+
+START_TEST(scores_come_first_and_a_head_is_only_added_where_it_is_needed)
+{
+    static const struct {
+        enum cnn_layer_type last;
+        bool head;
+    } cases[] = {
+        {CNN_DENSE, true}, {CNN_LOG_SOFTMAX, true}, {CNN_SOFTMAX, false}, {CNN_SIGMOID, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct cnn_net *net = tiny_net(cases[i].last);
+        struct buf file = write_net(net);
+        Onnx__ModelProto *model = unpack(&file);
+        const Onnx__GraphProto *graph = model->graph;
+        ck_assert_int_eq(model->ir_version, ONNX_IR_VERSION);
+        ck_assert_int_eq(model->opset_import[0]->version, ONNX_OPSET);
+        ck_assert_str_eq(model->producer_name, "strided");
+        ck_assert_str_eq(graph->input[0]->name, "input");
+        ck_assert_str_eq(graph->output[0]->name, "scores");
+        ck_assert_uint_eq(graph->n_output, cases[i].head ? 2 : 1);
+        const Onnx__NodeProto *last = graph->node[graph->n_node - 1];
+        ck_assert_str_eq(last->output[0], "scores");
+        if (cases[i].head) {
+            ck_assert_str_eq(graph->output[1]->name, "logits");
+            ck_assert_str_eq(last->op_type, "Softmax");
+            ck_assert_str_eq(last->input[0], "logits");
+        }
+        onnx__model_proto__free_unpacked(model, NULL);
+        buf_clear(&file);
+        check_roundtrip(net);
+    }
+}
+END_TEST
+
+START_TEST(parameters_are_named_and_ordered_as_in_pytorch)
+{
+    struct cnn_net *net = tiny_net(CNN_DENSE);
+    struct buf file = write_net(net);
+    Onnx__ModelProto *model = unpack(&file);
+    Onnx__TensorProto **tensors = model->graph->initializer;
+    ck_assert_uint_eq(model->graph->n_initializer, 4);
+    ck_assert_str_eq(tensors[0]->name, "conv1.weight");
+    ck_assert_str_eq(tensors[3]->name, "dense1.bias");
+    const int64_t conv[] = {2, 1, 3, 3}, dense[] = {3, 8};
+    ck_assert_uint_eq(tensors[0]->n_dims, 4);
+    ck_assert_mem_eq(tensors[0]->dims, conv, sizeof conv);
+    ck_assert_mem_eq(tensors[2]->dims, dense, sizeof dense);
+    /* Ours stand as [in,out], the file's as [out,in]. */
+    float weight;
+    memcpy(&weight, tensors[2]->raw_data.data + sizeof(float), sizeof weight);
+    ck_assert(weight == net->params[net->tensors[2].offset + 3]);
+    onnx__model_proto__free_unpacked(model, NULL);
+    buf_clear(&file);
+    cnn_net_free(net);
+}
+END_TEST
+
+START_TEST(metadata_comes_back)
+{
+    struct cnn_net *net = tiny_net(CNN_SOFTMAX), *back;
+    char *labels[] = {(char[]){"Katze \xc3\xa4"}, (char[]){"\"quoted\""}, (char[]){"c"}};
+    struct model_meta meta = {.job = "01J",
+                              .dataset = "digits",
+                              .dataset_version = 7,
+                              .created = "2024-02-03T04:05:06Z",
+                              .split = "test",
+                              .test_loss = 0.123456789,
+                              .test_accuracy = NAN,
+                              .weights_sha256 = "abc"};
+    meta.preprocess = (struct preprocess){.normalize = {.scale = 1.0f / 255,
+                                                        .channels = 1,
+                                                        .mean = {0.1307f},
+                                                        .deviation = {0.3081f}},
+                                          .background = BACKGROUND_DARK};
+    ck_assert(model_meta_set_labels(&meta, labels, 3, &e));
+    struct buf file = {0};
+    struct model_meta got;
+    ck_assert(onnx_write(net, &meta, &file, &e));
+    ck_assert_ptr_nonnull(back = onnx_read(file.data, file.size, &got, &e));
+    ck_assert_int_eq(got.label_count, 3);
+    for (int i = 0; i < 3; i++)
+        ck_assert_str_eq(got.labels[i], labels[i]);
+    ck_assert_str_eq(got.job, "01J");
+    ck_assert_str_eq(got.dataset, "digits");
+    ck_assert_int_eq(got.dataset_version, 7);
+    ck_assert_str_eq(got.created, meta.created);
+    ck_assert_str_eq(got.split, "test");
+    ck_assert(got.test_loss == 0.123456789);
+    ck_assert(isnan(got.test_accuracy));
+    ck_assert_str_eq(got.weights_sha256, "abc");
+    ck_assert(got.preprocess.normalize.scale == 1.0f / 255);
+    ck_assert_int_eq(got.preprocess.normalize.channels, 1);
+    ck_assert(got.preprocess.normalize.mean[0] == 0.1307f);
+    ck_assert(got.preprocess.normalize.deviation[0] == 0.3081f);
+    ck_assert_int_eq(got.preprocess.background, BACKGROUND_DARK);
+
+    struct model_meta copy;
+    ck_assert(model_meta_copy(&copy, &got, &e));
+    model_meta_clear(&got);
+    ck_assert_str_eq(copy.labels[1], "\"quoted\"");
+    model_meta_clear(&copy);
+    model_meta_clear(&meta);
+    buf_clear(&file);
+    cnn_net_free(back);
+    cnn_net_free(net);
+}
+END_TEST
+
+START_TEST(labels_that_do_not_match_the_outputs_are_refused_on_writing)
+{
+    struct cnn_net *net = tiny_net(CNN_SOFTMAX), *other;
+    struct cnn_spec spec = spec_of(1, 5, 0, 0, 0);
+    add_dense(&spec, 4);
+    other = net_of(&spec);
+    struct model_meta meta = meta_for(other);
+    struct buf file = {0};
+    ck_assert(!onnx_write(net, &meta, &file, &e));
+    ck_assert_str_eq(e.detail, "4 labels for a net of 3 outputs");
+    model_meta_clear(&meta);
+    cnn_net_free(net);
+    cnn_net_free(other);
+}
+END_TEST
+
+/* What other exporters write, made by editing our own file. */
+
+static struct cnn_net *read_edited(const Onnx__ModelProto *model, struct model_meta *meta)
+{
+    size_t size = onnx__model_proto__get_packed_size(model);
+    uint8_t *bytes = malloc(size);
+    onnx__model_proto__pack(model, bytes);
+    struct cnn_net *net = onnx_read(bytes, size, meta, &e);
+    free(bytes);
+    return net;
+}
+
+static void check_edited(const Onnx__ModelProto *model, const struct cnn_net *original)
+{
+    struct model_meta meta;
+    struct cnn_net *net = read_edited(model, &meta);
+    ck_assert_msg(net != NULL, "%s", e.detail);
+    check_same_net(original, net);
+    model_meta_clear(&meta);
+    cnn_net_free(net);
+}
+
+static void check_refused(const Onnx__ModelProto *model, const char *text)
+{
+    struct model_meta meta;
+    ck_assert_ptr_null(read_edited(model, &meta));
+    ck_assert_msg(strstr(e.detail, text), "'%s' lacks '%s'", e.detail, text);
+    ck_assert_int_eq(e.code, ERR_UNPROCESSABLE);
+}
+
+/* Each test edits a file of: conv1, flatten1, dense1 (Gemm), head. */
+struct edited {
+    struct cnn_net *net;
+    Onnx__ModelProto *model;
+    Onnx__GraphProto *graph;
+    Onnx__NodeProto *conv, *flatten, *dense;
+};
+
+static struct edited edit(void)
+{
+    struct edited x = {.net = tiny_net(CNN_DENSE)};
+    struct buf file = write_net(x.net);
+    x.model = unpack(&file);
+    buf_clear(&file);
+    x.graph = x.model->graph;
+    x.conv = x.graph->node[0];
+    x.flatten = x.graph->node[1];
+    x.dense = x.graph->node[2];
+    return x;
+}
+
+static void edit_end(struct edited *x)
+{
+    onnx__model_proto__free_unpacked(x->model, NULL);
+    cnn_net_free(x->net);
+}
+
+static void set_text(char **text, const char *value)
+{
+    if (*text != protobuf_c_empty_string)
+        free(*text);
+    *text = strdup(value);
+}
+
+static Onnx__AttributeProto *find(Onnx__NodeProto *node, const char *name)
+{
+    for (size_t i = 0; i < node->n_attribute; i++)
+        if (strcmp(node->attribute[i]->name, name) == 0)
+            return node->attribute[i];
+    ck_abort_msg("no attribute %s", name);
+    return NULL;
+}
+
+START_TEST(float_data_is_read_as_raw_data_is)
+{
+    struct edited x = edit();
+    for (size_t i = 0; i < x.graph->n_initializer; i++) {
+        Onnx__TensorProto *tensor = x.graph->initializer[i];
+        tensor->n_float_data = tensor->raw_data.len / sizeof(float);
+        tensor->float_data = (float *)(void *)tensor->raw_data.data;
+        tensor->raw_data = (ProtobufCBinaryData){0};
+    }
+    check_edited(x.model, x.net);
+    edit_end(&x);
+}
+END_TEST
+
+START_TEST(a_gemm_that_is_not_transposed_is_read)
+{
+    struct edited x = edit();
+    Onnx__TensorProto *weight = x.graph->initializer[2];
+    float values[3 * 8];
+    memcpy(values, weight->raw_data.data, sizeof values);
+    for (int o = 0; o < 3; o++)
+        for (int i = 0; i < 8; i++)
+            memcpy(weight->raw_data.data + sizeof(float) * (size_t)(i * 3 + o), &values[o * 8 + i],
+                   sizeof(float));
+    weight->dims[0] = 8;
+    weight->dims[1] = 3;
+    find(x.dense, "transB")->i = 0;
+    check_edited(x.model, x.net);
+
+    /* The same as MatMul and Add, the bias first. */
+    x.dense->n_attribute = 0;
+    set_text(&x.dense->op_type, "MatMul");
+    x.dense->n_input = 2;
+    char *output = x.dense->output[0];
+    x.dense->output[0] = (char[]){"product"};
+    Onnx__NodeProto bias = ONNX__NODE_PROTO__INIT, *nodes[5];
+    char *inputs[] = {x.graph->initializer[3]->name, x.dense->output[0]};
+    bias.op_type = (char[]){"Add"};
+    bias.input = inputs;
+    bias.n_input = 2;
+    bias.output = &output;
+    bias.n_output = 1;
+    memcpy(nodes, x.graph->node, 3 * sizeof *nodes);
+    nodes[3] = &bias;
+    nodes[4] = x.graph->node[3];
+    Onnx__NodeProto **old = x.graph->node;
+    x.graph->node = nodes;
+    x.graph->n_node = 5;
+    check_edited(x.model, x.net);
+
+    /* An Add to anything else is refused. */
+    inputs[1] = x.flatten->output[0];
+    check_refused(x.model, "unsupported Add of the constant 'dense1.bias'");
+    x.graph->node = old;
+    x.graph->n_node = 4;
+    x.dense->output[0] = output;
+    x.dense->n_attribute = 1;
+    x.dense->n_input = 3;
+    edit_end(&x);
+}
+END_TEST
+
+START_TEST(a_reshape_to_batch_and_features_is_a_flatten)
+{
+    static const struct {
+        int64_t shape[2];
+        const char *refused;
+    } cases[] = {{{0, -1}, NULL},
+                 {{-1, 8}, NULL},
+                 {{0, 8}, NULL},
+                 {{1, -1}, NULL},
+                 {{-1, 4}, "Reshape to 4 features, but there are 8"},
+                 {{2, -1}, "unsupported Reshape"},
+                 {{-1, -1}, "unsupported Reshape"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct edited x = edit();
+        int64_t shape[2] = {cases[i].shape[0], cases[i].shape[1]}, two = 2;
+        Onnx__TensorProto tensor = ONNX__TENSOR_PROTO__INIT;
+        tensor.data_type = ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+        tensor.dims = &two;
+        tensor.n_dims = 1;
+        tensor.int64_data = shape;
+        tensor.n_int64_data = 2;
+        Onnx__AttributeProto value = ONNX__ATTRIBUTE_PROTO__INIT, *values[] = {&value};
+        value.name = (char[]){"value"};
+        value.type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR;
+        value.t = &tensor;
+        Onnx__NodeProto constant = ONNX__NODE_PROTO__INIT, *nodes[5];
+        char *output = (char[]){"shape"};
+        constant.op_type = (char[]){"Constant"};
+        constant.attribute = values;
+        constant.n_attribute = 1;
+        constant.output = &output;
+        constant.n_output = 1;
+        nodes[0] = &constant;
+        memcpy(nodes + 1, x.graph->node, 4 * sizeof *nodes);
+        set_text(&x.flatten->op_type, "Reshape");
+        x.flatten->n_attribute = 0;
+        char *inputs[] = {x.flatten->input[0], output}, **old_inputs = x.flatten->input;
+        x.flatten->input = inputs;
+        x.flatten->n_input = 2;
+        Onnx__NodeProto **old = x.graph->node;
+        x.graph->node = nodes;
+        x.graph->n_node = 5;
+        if (cases[i].refused)
+            check_refused(x.model, cases[i].refused);
+        else
+            check_edited(x.model, x.net);
+        x.graph->node = old;
+        x.graph->n_node = 4;
+        x.flatten->input = old_inputs;
+        x.flatten->n_input = 1;
+        x.flatten->n_attribute = 1;
+        edit_end(&x);
+    }
+}
+END_TEST
+
+START_TEST(auto_pad_and_defaults_are_read)
+{
+    struct edited x = edit();
+    Onnx__AttributeProto *pads = find(x.conv, "pads");
+    set_text(&pads->name, "auto_pad");
+    pads->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING;
+    pads->s = (ProtobufCBinaryData){5, (uint8_t *)(char[]){"VALID"}};
+    check_edited(x.model, x.net);
+    pads->s = (ProtobufCBinaryData){10, (uint8_t *)(char[]){"SAME_LOWER"}};
+    check_refused(x.model, "unsupported auto_pad 'SAME_LOWER' at node 'conv1'");
+    pads->s = (ProtobufCBinaryData){10, (uint8_t *)(char[]){"SAME_UPPER"}};
+    check_refused(x.model, "weight 'dense1.weight' does not fit its input at node 'dense1'");
+    pads->s = (ProtobufCBinaryData){0};
+    x.conv->attribute[0] = pads; /* nothing but auto_pad, and that is empty: all defaults */
+    size_t count = x.conv->n_attribute;
+    x.conv->n_attribute = 1;
+    for (size_t i = 1; i < count; i++)
+        if (x.conv->attribute[i] == pads)
+            x.conv->attribute[i] = NULL;
+    check_edited(x.model, x.net);
+    onnx__model_proto__free_unpacked(x.model, NULL);
+    cnn_net_free(x.net);
+}
+END_TEST
+
+START_TEST(identity_and_unneeded_nodes_are_skipped)
+{
+    struct edited x = edit();
+    Onnx__NodeProto *head = x.graph->node[3];
+    set_text(&head->op_type, "LSTM"); /* feeds "scores", but the net ends at "logits" */
+    check_edited(x.model, x.net);
+    edit_end(&x);
+}
+END_TEST
+
+START_TEST(a_file_without_metadata_gets_numbers_for_labels)
+{
+    struct edited x = edit();
+    size_t count = x.model->n_metadata_props;
+    x.model->n_metadata_props = 0;
+    check_refused(x.model, "onnx file of ours lacks metadata: truncated");
+    set_text(&x.model->producer_name, "pytorch");
+    struct model_meta meta;
+    struct cnn_net *net = read_edited(x.model, &meta);
+    ck_assert_ptr_nonnull(net);
+    ck_assert_int_eq(meta.label_count, 3);
+    ck_assert_str_eq(meta.labels[2], "2");
+    /* Without strided.head the Softmax is a layer like any other. */
+    ck_assert_int_eq(net->nodes[net->node_count - 1].spec.type, CNN_SOFTMAX);
+    model_meta_clear(&meta);
+    cnn_net_free(net);
+    x.model->n_metadata_props = count;
+    edit_end(&x);
+}
+END_TEST
+
+/* Refusals */
+
+START_TEST(unsupported_operators_and_attributes_are_named)
+{
+    struct edited x = edit();
+    set_text(&x.flatten->op_type, "LSTM");
+    check_refused(x.model, "unsupported operator 'LSTM' at node 'flatten1'");
+    set_text(&x.flatten->op_type, "Flatten");
+    set_text(&x.flatten->domain, "com.example");
+    check_refused(x.model, "unsupported operator 'com.example.Flatten' at node 'flatten1'");
+    set_text(&x.flatten->domain, "");
+    set_text(&x.flatten->attribute[0]->name, "ceil_mode");
+    check_refused(x.model, "unsupported attribute 'ceil_mode' of Flatten at node 'flatten1'");
+    set_text(&x.flatten->attribute[0]->name, "axis");
+    x.flatten->attribute[0]->i = 2;
+    check_refused(x.model, "unsupported axis 2 of 4 at node 'flatten1'");
+    x.flatten->attribute[0]->i = 1;
+    x.model->opset_import[0]->version = 6;
+    check_refused(x.model, "unsupported operator set 6");
+    x.model->opset_import[0]->version = 99;
+    check_refused(x.model, "unsupported operator set 99");
+    edit_end(&x);
+}
+END_TEST
+
+START_TEST(external_data_is_refused)
+{
+    struct edited x = edit();
+    Onnx__TensorProto *weight = x.graph->initializer[0];
+    weight->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    check_refused(x.model, "external data of tensor 'conv1.weight' is never read");
+    weight->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT;
+    Onnx__StringStringEntryProto entry = ONNX__STRING_STRING_ENTRY_PROTO__INIT, *list[] = {&entry};
+    entry.key = (char[]){"location"};
+    entry.value = (char[]){"/etc/passwd"};
+    weight->external_data = list;
+    weight->n_external_data = 1;
+    check_refused(x.model, "external data of tensor 'conv1.weight' is never read");
+    weight->external_data = NULL;
+    weight->n_external_data = 0;
+    edit_end(&x);
+}
+END_TEST
+
+START_TEST(sizes_that_the_bytes_do_not_back_are_refused)
+{
+    struct edited x = edit();
+    Onnx__TensorProto *weight = x.graph->initializer[0];
+    static const int64_t hostile[] = {0, -1, 3, INT64_MAX, INT64_MIN, 1LL << 32, 1 << 28};
+    for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; i++) {
+        weight->dims[0] = hostile[i];
+        check_refused(x.model, "tensor 'conv1.weight'");
+    }
+    weight->dims[0] = 2;
+    weight->data_type = 10;
+    check_refused(x.model, "data type 10 of tensor 'conv1.weight'");
+    weight->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    weight->raw_data.len--;
+    check_refused(x.model, "tensor 'conv1.weight' has 71 bytes, its dimensions ask for 72");
+    weight->raw_data.len++;
+
+    Onnx__AttributeProto *kernel = find(x.conv, "kernel_shape");
+    kernel->ints[0] = 1LL << 40;
+    check_refused(x.model, "kernel_shape");
+    kernel->ints[0] = 5;
+    check_refused(x.model, "kernel_shape 5, but the weights have 3");
+    kernel->ints[0] = 3;
+    find(x.conv, "strides")->ints[0] = 0;
+    check_refused(x.model, "strides 0");
+    find(x.conv, "strides")->ints[0] = 1;
+    find(x.conv, "group")->i = -2;
+    check_refused(x.model, "group");
+    find(x.conv, "group")->i = 1;
+
+    Onnx__TensorShapeProto *shape = x.graph->input[0]->type->tensor_type->shape;
+    static const int64_t sides[] = {0, -4, 1LL << 40, INT64_MAX};
+    for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++) {
+        shape->dim[2]->dim_value = sides[i];
+        check_refused(x.model, "");
+    }
+    shape->dim[2]->dim_value = 2;
+    check_refused(x.model, "kernel 3 exceeds padded input 2 at node 'conv1'");
+    shape->dim[2]->dim_value = 4096;
+    shape->dim[3]->dim_value = 4096; /* a dense layer of 33 million weights was promised */
+    check_refused(x.model, "at node 'flatten1'");
+    edit_end(&x);
+}
+END_TEST
+
+START_TEST(weights_that_are_not_finite_are_refused)
+{
+    struct edited x = edit();
+    const float bad = INFINITY;
+    memcpy(x.graph->initializer[3]->raw_data.data, &bad, sizeof bad);
+    check_refused(x.model, "weights of layer 'dense1' are not finite");
+    edit_end(&x);
+}
+END_TEST
+
+START_TEST(broken_graphs_are_refused)
+{
+    struct edited x = edit();
+    char *name = x.dense->input[0];
+    x.dense->input[0] = (char[]){"nowhere"};
+    check_refused(x.model, "input 'nowhere' is not defined before it at node 'dense1'");
+    x.dense->input[0] = (char[]){"logits"}; /* its own output */
+    check_refused(x.model, "is not defined before it");
+    x.dense->input[0] = x.graph->initializer[0]->name;
+    check_refused(x.model, "is a constant");
+    x.dense->input[0] = name;
+    name = x.dense->input[1];
+    x.dense->input[1] = x.flatten->output[0];
+    check_refused(x.model, "is not a constant");
+    x.dense->input[1] = name;
+    x.dense->n_input = 1;
+    check_refused(x.model, "input 1 is missing");
+    x.dense->n_input = 3;
+    set_text(&x.conv->output[0], x.graph->initializer[0]->name);
+    check_refused(x.model, "");
+    set_text(&x.conv->output[0], "conv1.output");
+    size_t outputs = x.graph->n_output;
+    x.graph->n_output = 0;
+    check_refused(x.model, "graph has no output");
+    x.graph->n_output = outputs;
+    x.graph->n_input = 0;
+    check_refused(x.model, "graph has no input");
+    x.graph->n_input = 1;
+    set_text(&x.model->metadata_props[META_LABELS]->value, "[\"a\"]");
+    check_refused(x.model, "1 labels for 3 outputs");
+    set_text(&x.model->metadata_props[META_LABELS]->value, "{");
+    check_refused(x.model, "");
+    edit_end(&x);
+}
+END_TEST
+
+START_TEST(truncated_at_every_byte_is_refused)
+{
+    struct cnn_net *net = tiny_net(CNN_DENSE);
+    struct buf file = write_net(net);
+    struct model_meta meta;
+    for (size_t size = 0; size < file.size; size++) {
+        char *exact = malloc(size ? size : 1); /* so that a sanitizer sees each byte past it */
+        memcpy(exact, file.data, size);
+        ck_assert_ptr_null(onnx_read(exact, size, &meta, &e));
+        ck_assert_int_eq(e.code, ERR_UNPROCESSABLE);
+        free(exact);
+    }
+    buf_clear(&file);
+    cnn_net_free(net);
+}
+END_TEST
+
+START_TEST(flipped_bytes_never_crash)
+{
+    struct cnn_net *net = tiny_net(CNN_DENSE);
+    struct buf file = write_net(net);
+    struct model_meta meta;
+    static const unsigned char masks[] = {0x01, 0x80, 0xff, 0x08};
+    for (size_t at = 0; at < file.size; at++) {
+        for (size_t i = 0; i < sizeof masks; i++) {
+            file.data[at] = (char)(file.data[at] ^ masks[i]);
+            struct cnn_net *back = onnx_read(file.data, file.size, &meta, &e);
+            ck_assert(back || e.code == ERR_UNPROCESSABLE);
+            model_meta_clear(&meta);
+            cnn_net_free(back);
+            file.data[at] = (char)(file.data[at] ^ masks[i]);
+        }
+    }
+    buf_clear(&file);
+    cnn_net_free(net);
+}
+END_TEST
+
+START_TEST(a_flood_of_empty_messages_is_refused)
+{
+    /* graph (7) of `count` empty nodes (1): two bytes each, more than a hundred in memory. */
+    const size_t count = 4000000, size = 2 * count;
+    uint8_t *bytes = malloc(size + 16);
+    size_t at = 0;
+    bytes[at++] = 7 << 3 | 2;
+    for (size_t rest = size; rest; rest >>= 7)
+        bytes[at++] = (uint8_t)((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
+    for (size_t i = 0; i < count; i++) {
+        bytes[at++] = 1 << 3 | 2;
+        bytes[at++] = 0;
+    }
+    struct model_meta meta;
+    ck_assert_ptr_null(onnx_read(bytes, at, &meta, &e));
+    ck_assert_str_eq(e.detail, "onnx file unfolds to more than 4 times its size");
+    free(bytes);
+}
+END_TEST
+
+TEST_PROGRAM("proto_onnx", every_small_preset_comes_back_the_same,
+             a_dag_of_every_layer_comes_back_the_same, one_and_three_dimensions_come_back_the_same,
+             global_pooling_and_a_flatten_of_its_own_come_back_the_same,
+             scores_come_first_and_a_head_is_only_added_where_it_is_needed,
+             parameters_are_named_and_ordered_as_in_pytorch, metadata_comes_back,
+             labels_that_do_not_match_the_outputs_are_refused_on_writing,
+             float_data_is_read_as_raw_data_is, a_gemm_that_is_not_transposed_is_read,
+             a_reshape_to_batch_and_features_is_a_flatten, auto_pad_and_defaults_are_read,
+             identity_and_unneeded_nodes_are_skipped,
+             a_file_without_metadata_gets_numbers_for_labels,
+             unsupported_operators_and_attributes_are_named, external_data_is_refused,
+             sizes_that_the_bytes_do_not_back_are_refused, weights_that_are_not_finite_are_refused,
+             broken_graphs_are_refused, truncated_at_every_byte_is_refused,
+             flipped_bytes_never_crash, a_flood_of_empty_messages_is_refused)
