@@ -99,7 +99,7 @@ $(B)/strided: $(B)/server/main.o $(B)/libserver.a $(B)/libproto.a $(B)/libcore.a
 	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(LIBS)
 
 # Tests: tests/test_core_* see core only, test_proto_* core and proto, test_server_* everything.
-$(B)/tests/harness.o: tests/harness.c
+$(B)/tests/harness.o $(B)/tests/client.o: $(B)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(TEST_CPP) -c $< -o $@
 $(B)/tests/%.o: tests/%.c | $(B)/proto/onnx.pb-c.h
@@ -110,7 +110,7 @@ $(B)/tests/test_core_%: $(B)/tests/test_core_%.o $(B)/tests/harness.o $(B)/libco
 	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) -lm
 $(B)/tests/test_proto_%: $(B)/tests/test_proto_%.o $(B)/tests/harness.o $(B)/libproto.a $(B)/libcore.a
 	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
-$(B)/tests/test_server_%: $(B)/tests/test_server_%.o $(B)/tests/harness.o $(B)/libserver.a $(B)/libproto.a $(B)/libcore.a
+$(B)/tests/test_server_%: $(B)/tests/test_server_%.o $(B)/tests/harness.o $(B)/tests/client.o $(B)/libserver.a $(B)/libproto.a $(B)/libcore.a | $(B)/strided
 	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
 .PRECIOUS: $(B)/tests/%.o
 

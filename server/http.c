@@ -217,14 +217,18 @@ static enum MHD_Result respond_early(struct exchange *x)
     return MHD_YES;
 }
 
-/* Answers before the body was read; it never will be. */
+/* Answers by the head alone. libmicrohttpd ends a connection that is answered this early, so a
+ * request without a body waits for its end, which comes at once. */
 static enum MHD_Result refuse(struct exchange *x)
 {
     bool body_follows = x->head.chunked || x->head.length > 0;
-    if (body_follows)
-        x->close = true;
-    if (body_follows && !http_header(&x->request, "Expect") &&
-        strcmp(x->request.method, "HEAD") != 0)
+    if (!body_follows && !x->close) {
+        x->stage = STAGE_RESPONDING;
+        return MHD_YES;
+    }
+    x->close = true;
+    bool body_is_held_back = http_header(&x->request, "Expect") != NULL;
+    if (body_follows && !body_is_held_back && strcmp(x->request.method, "HEAD") != 0)
         return respond_early(x);
     return respond(x);
 }
@@ -437,6 +441,7 @@ static void *on_target(void *context, const char *uri, struct MHD_Connection *co
 static void log_exchange(const struct exchange *x)
 {
     char path[LOG_PATH_BYTES + 1], method[LOG_METHOD_BYTES + 1];
+    bool answered = x->stage == STAGE_RESPONDING || x->stage == STAGE_REFUSED;
     snprintf(path, sizeof path, "%s", x->raw_target);
     snprintf(method, sizeof method, "%s", x->request.method);
     struct log_access access = {
@@ -444,7 +449,7 @@ static void log_exchange(const struct exchange *x)
         .method = method,
         .path = path,
         .remote = x->client->remote,
-        .status = x->response.status,
+        .status = answered ? x->response.status : 0,
         .bytes_in = x->bytes_in,
         .bytes_out = x->bytes_out,
         .duration_us = now_us() - x->started_us,

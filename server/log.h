@@ -13,7 +13,7 @@ void log_event(enum log_level level, const char *event, ...) __attribute__((sent
 
 struct log_access {
     const char *request_id, *method, *path, *remote;
-    int status;
+    int status; /* 0: it ended without an answer of ours */
     uint64_t bytes_in, bytes_out, duration_us;
 };
 void log_access(const struct log_access *access);
