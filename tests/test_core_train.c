@@ -235,6 +235,29 @@ START_TEST(schedule_sets_the_rate_of_each_step)
 }
 END_TEST
 
+/* One step of plain SGD moves the weights by lr times the norm of the clipped gradient. */
+START_TEST(clip_norm_bounds_each_step)
+{
+    struct err e;
+    struct cnn_samples samples = small_samples();
+    struct cnn_net *net = small_net(SMALL_PLAIN), *fresh = small_net(SMALL_PLAIN);
+    struct cnn_train_config config = quick(1, 2);
+    struct cnn_train_result result;
+    config.batch_size = SMALL_SAMPLES;
+    config.optimizer = cnn_optim_defaults(CNN_SGD);
+    config.optimizer.lr = 1;
+    config.clip_norm = 0.01;
+    double moved = 0;
+    ck_assert(cnn_train(net, &samples, NULL, &config, NULL, &result, &e));
+    for (size_t i = 0; i < net->param_count; i++)
+        moved += pow((double)net->params[i] - (double)fresh->params[i], 2);
+    ck_assert_double_eq_tol(sqrt(moved), 0.01, 1e-5);
+    cnn_net_free(net);
+    cnn_net_free(fresh);
+    small_samples_clear(&samples);
+}
+END_TEST
+
 START_TEST(best_weights_are_kept)
 {
     struct err e;
@@ -486,8 +509,9 @@ END_TEST
 TEST_PROGRAM("core_train", shapes_cnn_learns_shapes,
              same_seed_gives_the_same_weights_with_1_2_3_and_8_threads,
              every_batch_and_epoch_is_reported, schedule_sets_the_rate_of_each_step,
-             best_weights_are_kept, last_weights_are_kept_when_asked, patience_stops_early,
-             cancel_stops_before_the_next_batch, cancel_before_the_first_batch_trains_nothing,
+             clip_norm_bounds_each_step, best_weights_are_kept, last_weights_are_kept_when_asked,
+             patience_stops_early, cancel_stops_before_the_next_batch,
+             cancel_before_the_first_batch_trains_nothing,
              a_failing_epoch_hook_ends_training_with_its_error,
              an_absurd_rate_ends_diverged_naming_epoch_and_batch,
              diverging_later_leaves_the_last_good_weights,
