@@ -9,10 +9,10 @@
 
 static const char name[] = "shapes";
 
-/* The reference net of 1538 parameters; with its settings (batch 10, Adam .001) it takes some 30
- * epochs, with ten times the rate these few. */
+/* The reference net of 1538 parameters, at ten times the reference's rate: as good in fewer epochs.
+ */
 static const char job[] = "{\"model\":\"shapes\",\"dataset\":\"shapes\","
-                          "\"architecture\":\"shapes-cnn\",\"epochs\":8,\"batch_size\":10,"
+                          "\"architecture\":\"shapes-cnn\",\"epochs\":5,\"batch_size\":10,"
                           "\"optimizer\":{\"type\":\"adam\",\"lr\":0.01},\"seed\":0}";
 
 /* No jobs, no models, and no datasets but the one that a bootstrap cut short leaves behind. */

@@ -7,6 +7,13 @@
 #include "job_net.h"
 #include "name.h"
 
+/* An error about what a field of the request names. */
+static bool within_field(struct err *e, const char *field)
+{
+    snprintf(e->field, sizeof e->field, "%s", field);
+    return false;
+}
+
 /* The model to start from: pins its version; without an architecture its own is taken. */
 static bool check_base(struct registry *registry, struct job_request *request, struct model **base,
                        struct err *e)
@@ -17,7 +24,7 @@ static bool check_base(struct registry *registry, struct job_request *request, s
         return false;
     *base = registry_acquire(registry, name, version, e);
     if (!*base)
-        return err_within(e, "init_from");
+        return within_field(e, "init_from");
     snprintf(request->init_from, sizeof request->init_from, "%s:%d", name, (*base)->version);
     if (request->architecture)
         return true;
@@ -55,7 +62,7 @@ static bool find_dataset(struct store *store, struct job_request *request, struc
 {
     struct store_dataset row = {0};
     if (!store_dataset_get(store, request->dataset, request->dataset_version, &row, e))
-        return err_within(e, "dataset");
+        return within_field(e, "dataset");
     request->dataset_version = row.version;
     store_dataset_clear(&row);
     return true;

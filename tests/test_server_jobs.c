@@ -1,0 +1,572 @@
+/* Training jobs through the real daemon: posted, run, cancelled, killed, kept. */
+#include <dirent.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include "harness.h"
+#include "job_client.h"
+
+/* A small net that learns the 200 samples of make_small in some hundredths of a second. */
+#define SMALL \
+    "\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":\"shapes-cnn\",\"batch_size\":10"
+#define QUICK SMALL ",\"optimizer\":{\"type\":\"adam\",\"lr\":0.01}"
+/* Runs until it is stopped. */
+#define ENDLESS "{" SMALL ",\"epochs\":100000}"
+
+static struct daemon make_small(void)
+{
+    struct daemon daemon;
+    daemon_start(&daemon, NULL);
+    make_shapes(&daemon, 200, 50);
+    return daemon;
+}
+
+/* The one child process of the daemon: its worker. */
+static pid_t worker_of(const struct daemon *daemon)
+{
+    pid_t worker = 0;
+    DIR *proc = opendir("/proc");
+    ck_assert_ptr_nonnull(proc);
+    for (struct dirent *entry; (entry = readdir(proc));) {
+        char path[300], line[512] = "";
+        snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
+        FILE *file = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' ? fopen(path, "r") : NULL;
+        if (!file)
+            continue;
+        /* "pid (name) state ppid ..." */
+        const char *end = fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
+        int parent = 0;
+        if (end && sscanf(end + 1, " %*c %d", &parent) == 1 && parent == daemon->pid)
+            worker = (pid_t)atoi(entry->d_name);
+        fclose(file);
+    }
+    closedir(proc);
+    ck_assert_int_gt(worker, 0);
+    return worker;
+}
+
+static void expect_state(const struct daemon *daemon, const char *id, const char *state)
+{
+    cJSON *job = wait_job(daemon, id);
+    ck_assert_str_eq(text(job, "state"), state);
+    cJSON_Delete(job);
+}
+
+static void cancel(const struct daemon *daemon, const char *id)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/jobs/%s/cancel", id);
+    struct reply reply = client_send(daemon, "POST", path, NULL, NULL, 0);
+    ck_assert_int_eq(reply.status, 202);
+    reply_clear(&reply);
+}
+
+static void expect_model_answers(const struct daemon *daemon, const char *path)
+{
+    char body[2048] = "{\"inputs\":[0";
+    size_t used = strlen(body);
+    for (int i = 1; i < 784; i++, used += 2)
+        memcpy(body + used, ",0", 3);
+    memcpy(body + used, "]}", 3);
+    struct reply reply = client_post(daemon, path, body);
+    ck_assert_msg(reply.status == 200, "%d %s", reply.status, reply.body);
+    reply_clear(&reply);
+}
+
+/* ---- a job's life ---- */
+
+START_TEST(a_job_trains_and_its_model_answers)
+{
+    struct daemon daemon = make_small();
+    struct reply reply = client_post(&daemon, "/jobs", "{" QUICK ",\"epochs\":5}");
+    ck_assert_int_eq(reply.status, 202);
+    ck_assert_str_eq(reply_header(&reply, "Location"), "/jobs/1");
+    reply_clear(&reply);
+
+    cJSON *job = wait_job(&daemon, "1");
+    ck_assert_str_eq(text(job, "state"), "succeeded");
+    ck_assert_int_eq((int)number(job, "epoch"), 5);
+    ck_assert_int_eq((int)number(job, "parameters"), 1538);
+    ck_assert_int_eq((int)number(job, "model_version"), 1);
+    ck_assert_double_ge(number(job, "test_accuracy"), 0.9);
+    ck_assert_uint_eq(strlen(text(job, "weights_sha256")), 64);
+    ck_assert(cJSON_IsNull(member(job, "error")));
+    ck_assert(cJSON_IsString(member(job, "finished")));
+    cJSON_Delete(job);
+    /* The model serves as soon as the job says so. */
+    expect_model_answers(&daemon, "/predict");
+    expect_model_answers(&daemon, "/models/m/versions/1/predict");
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_job_echoes_its_defaults)
+{
+    struct daemon daemon = make_small();
+    cJSON *job = run_job(&daemon, "{\"model\":\"m\",\"dataset\":\"shapes\",\"epochs\":1}");
+    const cJSON *request = member(job, "request"), *optimizer = member(request, "optimizer");
+    ck_assert_str_eq(text(request, "architecture"), "mnist-cnn");
+    ck_assert_int_eq((int)number(request, "dataset_version"), 1);
+    ck_assert_int_eq((int)number(request, "batch_size"), 32);
+    ck_assert_int_ge((int)number(request, "threads"), 1);
+    ck_assert_str_eq(text(request, "loss"), "cross_entropy");
+    ck_assert_str_eq(text(optimizer, "type"), "adam");
+    ck_assert_double_eq(number(optimizer, "lr"), 0.001);
+    cJSON_Delete(job);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(each_job_makes_the_next_version_and_the_list_begins_with_the_newest)
+{
+    struct daemon daemon = make_small();
+    for (int version = 1; version <= 2; version++) {
+        cJSON *job = run_job(&daemon, "{" QUICK ",\"epochs\":1}");
+        ck_assert_int_eq((int)number(job, "model_version"), version);
+        cJSON_Delete(job);
+    }
+    cJSON *list = get_json(&daemon, "/jobs", "");
+    const cJSON *jobs = member(list, "jobs");
+    ck_assert_int_eq(cJSON_GetArraySize(jobs), 2);
+    ck_assert_str_eq(text(cJSON_GetArrayItem(jobs, 0), "id"), "2");
+    ck_assert_str_eq(text(cJSON_GetArrayItem(jobs, 1), "id"), "1");
+    cJSON_Delete(list);
+    list = get_json(&daemon, "/jobs?limit=1", "");
+    ck_assert_int_eq(cJSON_GetArraySize(member(list, "jobs")), 1);
+    ck_assert_int_eq((int)number(list, "total"), 2);
+    cJSON_Delete(list);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+static void weights_of(const struct daemon *daemon, const char *body, char sum[65])
+{
+    cJSON *job = run_job(daemon, body);
+    snprintf(sum, 65, "%s", text(job, "weights_sha256"));
+    cJSON_Delete(job);
+}
+
+START_TEST(the_same_seed_gives_the_same_weights_at_any_number_of_threads)
+{
+    struct daemon daemon = make_small();
+    char one[65], three[65], other[65];
+    weights_of(&daemon, "{" QUICK ",\"epochs\":2,\"seed\":7,\"threads\":1}", one);
+    weights_of(&daemon, "{" QUICK ",\"epochs\":2,\"seed\":7,\"threads\":3}", three);
+    weights_of(&daemon, "{" QUICK ",\"epochs\":2,\"seed\":8,\"threads\":1}", other);
+    ck_assert_str_eq(one, three);
+    ck_assert_str_ne(one, other);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+/* A rate so high that what the first epoch learns is soon ruined. */
+#define RUINED                        \
+    SMALL ",\"epochs\":4,\"seed\":1," \
+          "\"optimizer\":{\"type\":\"sgd\",\"lr\":0.2,\"momentum\":0.9}"
+
+START_TEST(the_best_epoch_is_published_or_the_last_if_asked_for)
+{
+    struct daemon daemon = make_small();
+    for (int last = 0; last < 2; last++) {
+        cJSON *job = run_job(&daemon, last ? "{" RUINED ",\"publish\":\"last\"}"
+                                           : "{" RUINED ",\"publish\":\"best\"}");
+        cJSON *loss = get_json(&daemon, "/jobs/%s/loss", text(job, "id"));
+        const cJSON *epochs = member(loss, "epochs"), *epoch;
+        int best = (int)number(job, "best_epoch");
+        double best_accuracy = number(cJSON_GetArrayItem(epochs, best - 1), "val_accuracy");
+        double last_accuracy = number(cJSON_GetArrayItem(epochs, 3), "val_accuracy");
+        /* Else this test could not tell them apart. */
+        ck_assert_double_gt(best_accuracy, last_accuracy);
+        cJSON_ArrayForEach(epoch, epochs)
+        {
+            ck_assert_double_le(number(epoch, "val_accuracy"), best_accuracy);
+        }
+        ck_assert_double_eq(number(job, "test_accuracy"), last ? last_accuracy : best_accuracy);
+        cJSON_Delete(loss);
+        cJSON_Delete(job);
+    }
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(early_stopping_ends_a_job_before_its_epochs)
+{
+    struct daemon daemon = make_small();
+    cJSON *job =
+        run_job(&daemon, "{" QUICK ",\"epochs\":1000,\"early_stopping\":{\"patience\":2}}");
+    ck_assert_int_lt((int)number(job, "epoch"), 1000);
+    ck_assert_int_eq((int)number(job, "epoch"), (int)number(job, "best_epoch") + 2);
+    cJSON_Delete(job);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_job_starts_from_another_models_weights)
+{
+    struct daemon daemon = make_small();
+    cJSON_Delete(run_job(&daemon, "{" QUICK ",\"epochs\":5}"));
+    /* A rate of nearly nothing keeps what it started from. */
+    cJSON *job = run_job(&daemon, "{\"model\":\"tuned\",\"dataset\":\"shapes\",\"init_from\":\"m\","
+                                  "\"epochs\":1,\"optimizer\":{\"type\":\"sgd\",\"lr\":1e-9}}");
+    ck_assert_double_ge(number(job, "test_accuracy"), 0.9);
+    ck_assert_str_eq(text(member(job, "request"), "init_from"), "m:1");
+    ck_assert(cJSON_IsObject(member(member(job, "request"), "architecture")));
+    cJSON_Delete(job);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_diverging_job_fails_and_says_where)
+{
+    struct daemon daemon = make_small();
+    char id[24];
+    post_job(&daemon,
+             "{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":\"scratch\","
+             "\"loss\":\"mse\",\"optimizer\":{\"type\":\"sgd\",\"lr\":1000}}",
+             id);
+    cJSON *job = wait_job(&daemon, id);
+    ck_assert_str_eq(text(job, "state"), "failed");
+    ck_assert_msg(strstr(text(job, "error"), "non-finite") != NULL, "%s", text(job, "error"));
+    cJSON_Delete(job);
+    struct reply reply = client_get(&daemon, "/models/m");
+    reply_expect_problem(&reply, 404, "m");
+    daemon_stop(&daemon);
+}
+END_TEST
+
+/* ---- cancel and delete ---- */
+
+START_TEST(a_queued_job_is_cancelled_at_once)
+{
+    struct daemon daemon = make_small();
+    char first[24], second[24];
+    post_job(&daemon, ENDLESS, first);
+    post_job(&daemon, ENDLESS, second);
+    cancel(&daemon, second);
+    cJSON *job = get_json(&daemon, "/jobs/%s", second);
+    ck_assert_str_eq(text(job, "state"), "cancelled");
+    ck_assert(cJSON_IsNull(member(job, "started")));
+    cJSON_Delete(job);
+    cancel(&daemon, first);
+    expect_state(&daemon, first, "cancelled");
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_running_job_is_cancelled_and_the_next_one_runs)
+{
+    struct daemon daemon = make_small();
+    char first[24], second[24];
+    post_job(&daemon, ENDLESS, first);
+    wait_running(&daemon, first);
+    post_job(&daemon, "{" QUICK ",\"epochs\":1}", second);
+    cancel(&daemon, first);
+    expect_state(&daemon, first, "cancelled");
+    expect_state(&daemon, second, "succeeded");
+    cJSON *job = get_json(&daemon, "/jobs/%s", first);
+    ck_assert(cJSON_IsNull(member(job, "model_version")));
+    ck_assert(cJSON_IsNull(member(job, "error")));
+    cJSON_Delete(job);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(an_ended_job_cannot_be_cancelled)
+{
+    struct daemon daemon = make_small();
+    cJSON_Delete(run_job(&daemon, "{" QUICK ",\"epochs\":1}"));
+    struct reply reply = client_send(&daemon, "POST", "/jobs/1/cancel", NULL, NULL, 0);
+    reply_expect_problem(&reply, 409, "ended");
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(only_an_ended_job_is_deleted)
+{
+    struct daemon daemon = make_small();
+    char id[24];
+    post_job(&daemon, ENDLESS, id);
+    wait_running(&daemon, id);
+    struct reply reply = client_send(&daemon, "DELETE", "/jobs/1", NULL, NULL, 0);
+    reply_expect_problem(&reply, 409, "running");
+    cancel(&daemon, id);
+    expect_state(&daemon, id, "cancelled");
+    reply = client_send(&daemon, "DELETE", "/jobs/1", NULL, NULL, 0);
+    ck_assert_int_eq(reply.status, 204);
+    reply_clear(&reply);
+    reply = client_get(&daemon, "/jobs/1");
+    reply_expect_problem(&reply, 404, "no job");
+    daemon_stop(&daemon);
+}
+END_TEST
+
+/* ---- faults ---- */
+
+START_TEST(a_killed_worker_fails_its_job_alone)
+{
+    struct daemon daemon = make_small();
+    char id[24];
+    post_job(&daemon, ENDLESS, id);
+    wait_running(&daemon, id);
+    ck_assert_int_eq(kill(worker_of(&daemon), SIGKILL), 0);
+    cJSON *job = wait_job(&daemon, id);
+    ck_assert_str_eq(text(job, "state"), "failed");
+    ck_assert_str_eq(text(job, "error"), "worker was killed by signal 9 (Killed)");
+    cJSON_Delete(job);
+    job = run_job(&daemon, "{" QUICK ",\"epochs\":1}");
+    cJSON_Delete(job);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_job_whose_dataset_file_is_gone_fails_with_the_reason)
+{
+    struct daemon daemon = make_small();
+    char first[24], second[24], path[400];
+    post_job(&daemon, ENDLESS, first);
+    wait_running(&daemon, first);
+    post_job(&daemon, "{" QUICK "}", second);
+    snprintf(path, sizeof path, "%s/datasets/shapes/1.safetensors", daemon.data_dir);
+    ck_assert_int_eq(unlink(path), 0);
+    cancel(&daemon, first);
+    cJSON *job = wait_job(&daemon, second);
+    ck_assert_str_eq(text(job, "state"), "failed");
+    ck_assert_ptr_nonnull(strstr(text(job, "error"), "safetensors"));
+    cJSON_Delete(job);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_restart_keeps_jobs_reports_and_model)
+{
+    static const char *const reports[] = {"/jobs/1", "/jobs/1/loss", "/jobs/1/confusion",
+                                          "/jobs/1/failures"};
+    struct daemon daemon = make_small();
+    struct reply before[4];
+    cJSON_Delete(run_job(&daemon, "{" QUICK ",\"epochs\":1}"));
+    for (int i = 0; i < 4; i++)
+        before[i] = client_get(&daemon, reports[i]);
+    daemon_restart(&daemon, NULL);
+    for (int i = 0; i < 4; i++) {
+        struct reply after = client_get(&daemon, reports[i]);
+        ck_assert_int_eq(after.status, 200);
+        ck_assert_str_eq(after.body, before[i].body);
+        reply_clear(&after);
+        reply_clear(&before[i]);
+    }
+    expect_model_answers(&daemon, "/models/m/predict");
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(stopping_the_daemon_fails_the_running_job_and_keeps_the_queued_one)
+{
+    struct daemon daemon = make_small();
+    char first[24], second[24];
+    post_job(&daemon, ENDLESS, first);
+    wait_running(&daemon, first);
+    post_job(&daemon, "{" QUICK ",\"epochs\":1}", second);
+    pid_t worker = worker_of(&daemon);
+    daemon_terminate(&daemon);
+    daemon_wait(&daemon);
+    ck_assert_int_ne(kill(worker, 0), 0);
+    daemon_launch(&daemon, NULL);
+    cJSON *job = wait_job(&daemon, first);
+    ck_assert_str_eq(text(job, "state"), "failed");
+    ck_assert_str_eq(text(job, "error"), "the daemon was stopped");
+    cJSON_Delete(job);
+    expect_state(&daemon, second, "succeeded");
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_killed_daemon_takes_its_worker_along_and_fails_the_job_at_the_next_start)
+{
+    struct daemon daemon = make_small();
+    char id[24];
+    post_job(&daemon, ENDLESS, id);
+    wait_running(&daemon, id);
+    pid_t worker = worker_of(&daemon);
+    kill(daemon.pid, SIGKILL);
+    ck_assert_int_eq(waitpid(daemon.pid, NULL, 0), daemon.pid);
+    /* An orphan, which init reaps in its own time. */
+    for (;;) {
+        char path[64], line[256] = "", state = 0;
+        snprintf(path, sizeof path, "/proc/%d/stat", (int)worker);
+        FILE *file = fopen(path, "r");
+        const char *end = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
+        if (file)
+            fclose(file);
+        if (!end || sscanf(end + 1, " %c", &state) != 1 || state == 'Z' || state == 'X')
+            break;
+        usleep(JOB_POLL_US);
+    }
+    daemon_launch(&daemon, NULL);
+    cJSON *job = wait_job(&daemon, id);
+    ck_assert_str_eq(text(job, "state"), "failed");
+    ck_assert_str_eq(text(job, "error"), "the daemon stopped while the job ran");
+    cJSON_Delete(job);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+/* ---- requests ---- */
+
+static struct reply post_with_key(const struct daemon *daemon, const char *key, const char *body)
+{
+    char header[64];
+    snprintf(header, sizeof header, "Idempotency-Key: %s", key);
+    return client_send(daemon, "POST", "/jobs", (const char *const[]){header, NULL}, body,
+                       strlen(body));
+}
+
+START_TEST(an_idempotency_key_makes_one_job)
+{
+    struct daemon daemon = make_small();
+    for (int i = 0; i < 2; i++) {
+        struct reply reply = post_with_key(&daemon, "k-1", "{" QUICK ",\"epochs\":1}");
+        ck_assert_int_eq(reply.status, 202);
+        ck_assert_str_eq(reply_header(&reply, "Location"), "/jobs/1");
+        ck_assert_int_eq(reply_header(&reply, "Idempotency-Replayed") != NULL, i);
+        reply_clear(&reply);
+        /* A newer version does not make the same request another one. */
+        make_shapes(&daemon, 200, 50);
+    }
+    struct reply reply = post_with_key(&daemon, "k-1", "{" QUICK ",\"epochs\":2}");
+    reply_expect_problem(&reply, 409, "another request");
+    reply = post_with_key(&daemon, "k-2", "{" QUICK ",\"epochs\":1}");
+    ck_assert_str_eq(reply_header(&reply, "Location"), "/jobs/2");
+    reply_clear(&reply);
+    cJSON_Delete(wait_job(&daemon, "1"));
+    cJSON_Delete(wait_job(&daemon, "2"));
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_bad_request_is_refused_with_its_field)
+{
+    static const struct {
+        const char *body;
+        int status;
+        const char *field;
+    } cases[] = {
+        {"", 400, NULL},
+        {"[]", 400, NULL},
+        {"{\"model\":\"m\",\"dataset\":\"shapes\"", 400, NULL},
+        {"{\"dataset\":\"shapes\"}", 400, "model"},
+        {"{\"model\":\"m\"}", 400, "dataset"},
+        {"{\"model\":\"../m\",\"dataset\":\"shapes\"}", 400, "model"},
+        {"{\"model\":\"m\",\"dataset\":\"none\"}", 404, "dataset"},
+        {"{\"model\":\"m\",\"dataset\":\"shapes:9\"}", 404, "dataset"},
+        {"{" SMALL ",\"epoch\":1}", 400, "epoch"},
+        {"{" SMALL ",\"epochs\":0}", 400, "epochs"},
+        {"{" SMALL ",\"epochs\":2147483648}", 400, "epochs"},
+        {"{" SMALL ",\"epochs\":1.5}", 400, "epochs"},
+        {"{" SMALL ",\"threads\":100000}", 400, "threads"},
+        {"{" SMALL ",\"seed\":-1}", 400, "seed"},
+        {"{" SMALL ",\"optimizer\":{\"type\":\"adam\",\"lr\":-1}}", 400, "optimizer.lr"},
+        {"{" SMALL ",\"optimizer\":{\"type\":\"magic\"}}", 400, "optimizer.type"},
+        {"{" SMALL ",\"validation_split\":1}", 400, "validation_split"},
+        {"{" SMALL ",\"early_stopping\":{\"patience\":0}}", 400, "early_stopping.patience"},
+        {"{" SMALL ",\"init_from\":\"none\"}", 404, "init_from"},
+        {"{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":\"resnet9000\"}", 400,
+         "architecture"},
+        {"{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":{\"layers\":[{\"type\":"
+         "\"conv2d\",\"filters\":4,\"kernel\":40}]}}",
+         400, "architecture.layers[0].kernel"},
+        {"{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":{\"layers\":[{\"type\":"
+         "\"flatten\"},{\"type\":\"dense\",\"units\":3}]}}",
+         400, "architecture"},
+    };
+    struct daemon daemon = make_small();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct reply reply = client_post(&daemon, "/jobs", cases[i].body);
+        ck_assert_msg(reply.status == cases[i].status, "%s: %d %s", cases[i].body, reply.status,
+                      reply.body);
+        cJSON *problem = cJSON_Parse(reply.body);
+        if (cases[i].field)
+            ck_assert_msg(strcmp(text(problem, "field"), cases[i].field) == 0, "%s: %s",
+                          cases[i].body, reply.body);
+        cJSON_Delete(problem);
+        reply_expect_problem(&reply, cases[i].status, "");
+    }
+    cJSON *list = get_json(&daemon, "/jobs", "");
+    ck_assert_int_eq(cJSON_GetArraySize(member(list, "jobs")), 0);
+    cJSON_Delete(list);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_base_model_of_another_form_is_refused)
+{
+    struct daemon daemon = make_small();
+    cJSON_Delete(run_job(&daemon, "{" QUICK ",\"epochs\":1}"));
+    struct reply reply =
+        client_post(&daemon, "/jobs",
+                    "{\"model\":\"n\",\"dataset\":\"shapes\",\"architecture\":\"shapes-tiny\","
+                    "\"init_from\":\"m:1\"}");
+    ck_assert_ptr_nonnull(strstr(reply.body, "\"field\":\"init_from\""));
+    reply_expect_problem(&reply, 400, "where model 'm:1' has");
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(an_unknown_job_is_not_found)
+{
+    static const char *const ids[] = {"1", "0", "-1", "abc", "1x", "99999999999999999999", "+1"};
+    struct daemon daemon;
+    daemon_start(&daemon, NULL);
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "/jobs/%s", ids[i]);
+        struct reply reply = client_get(&daemon, path);
+        reply_expect_problem(&reply, 404, "no job");
+        reply = client_send(&daemon, "DELETE", path, NULL, NULL, 0);
+        reply_expect_problem(&reply, 404, "no job");
+        snprintf(path, sizeof path, "/jobs/%s/cancel", ids[i]);
+        reply = client_send(&daemon, "POST", path, NULL, NULL, 0);
+        reply_expect_problem(&reply, 404, "no job");
+        static const char *const reports[] = {"loss", "confusion", "failures"};
+        for (int k = 0; k < 3; k++) {
+            snprintf(path, sizeof path, "/jobs/%s/%s", ids[i], reports[k]);
+            reply = client_get(&daemon, path);
+            reply_expect_problem(&reply, 404, "no job");
+        }
+    }
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(the_first_start_trains_a_model_by_itself)
+{
+    struct daemon daemon;
+    daemon_start(&daemon, (const char *const[]){"--bootstrap", NULL});
+    cJSON *job = wait_job(&daemon, "1");
+    ck_assert_str_eq(text(job, "state"), "succeeded");
+    ck_assert_double_ge(number(job, "test_accuracy"), 0.98);
+    cJSON_Delete(job);
+    expect_model_answers(&daemon, "/predict");
+    daemon_restart(&daemon, (const char *const[]){"--bootstrap", NULL});
+    cJSON *list = get_json(&daemon, "/jobs", "");
+    ck_assert_int_eq((int)number(list, "total"), 1);
+    cJSON_Delete(list);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+TEST_PROGRAM("server_jobs", a_job_trains_and_its_model_answers, a_job_echoes_its_defaults,
+             each_job_makes_the_next_version_and_the_list_begins_with_the_newest,
+             the_same_seed_gives_the_same_weights_at_any_number_of_threads,
+             the_best_epoch_is_published_or_the_last_if_asked_for,
+             early_stopping_ends_a_job_before_its_epochs, a_job_starts_from_another_models_weights,
+             a_diverging_job_fails_and_says_where, a_queued_job_is_cancelled_at_once,
+             a_running_job_is_cancelled_and_the_next_one_runs, an_ended_job_cannot_be_cancelled,
+             only_an_ended_job_is_deleted, a_killed_worker_fails_its_job_alone,
+             a_job_whose_dataset_file_is_gone_fails_with_the_reason,
+             a_restart_keeps_jobs_reports_and_model,
+             stopping_the_daemon_fails_the_running_job_and_keeps_the_queued_one,
+             a_killed_daemon_takes_its_worker_along_and_fails_the_job_at_the_next_start,
+             an_idempotency_key_makes_one_job, a_bad_request_is_refused_with_its_field,
+             a_base_model_of_another_form_is_refused, an_unknown_job_is_not_found,
+             the_first_start_trains_a_model_by_itself)
