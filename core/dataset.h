@@ -12,8 +12,8 @@ enum { CNN_CHANNELS_NORM_MAX = 16 }; /* channels that may carry their own mean a
 
 /* How stored values become the net's input: (value * scale - mean[c]) / deviation[c]. */
 struct cnn_normalize {
-    float scale;        /* 1/255 for 8-bit pixels, else usually 1 */
-    int channels;       /* 0 = no mean and deviation; else one pair a channel */
+    float scale;  /* 1/255 for 8-bit pixels, else usually 1 */
+    int channels; /* 0 = no mean and deviation; else one pair a channel */
     float mean[CNN_CHANNELS_NORM_MAX], deviation[CNN_CHANNELS_NORM_MAX];
 };
 
