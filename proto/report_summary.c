@@ -130,10 +130,10 @@ static void add_totals(struct buf *out, const struct cnn_net *net)
 {
     static const double mega = 1e6;
     char number[32];
-    buf_fmt(out, "Total params: %s\n", grouped(net->state_count, number));
-    buf_fmt(out, "Trainable params: %s\n", grouped(net->param_count, number));
-    buf_fmt(out, "Non-trainable params: %s\n",
-            grouped(net->state_count - net->param_count, number));
+    buf_fmt(out, "Total params: %s\n", grouped(net->param_count, number));
+    if (net->state_count > net->param_count) /* of batch_norm: saved, not trained */
+        buf_fmt(out, "Running statistics: %s\n",
+                grouped(net->state_count - net->param_count, number));
     buf_fmt(out, "Total mult-adds: %s\n", grouped(cnn_net_macs(net), number));
     buf_fmt(out, "Feature maps of one sample (MB): %.2f\n", (double)activation_bytes(net) / mega);
     buf_fmt(out, "Params size (MB): %.2f\n",
