@@ -191,6 +191,23 @@ static void problem(struct exchange *x, int status, const struct err *e)
         log_event(LOG_ERROR, "request_failed", "request_id", x->id, "detail", e->detail, NULL);
 }
 
+static int socket_of(const struct exchange *x)
+{
+    return MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+/* libmicrohttpd 0.9.75 waits edge-triggered and takes a short read for an empty socket: when the
+ * client's end of stream came along with its last bytes, it would notice at the idle timeout only.
+ * Shutting the direction that has ended already raises the event once more. */
+static void repeat_lost_end(const struct exchange *x)
+{
+    char byte;
+    int fd = socket_of(x);
+    ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+        shutdown(fd, SHUT_RD);
+}
+
 /* libmicrohttpd takes no response while a body arrives, and closing a socket with unread data
  * resets it, which can cost the client the answer. So the answer is written to the socket here,
  * our side is shut, and what the client still sends is read and dropped, up to a bound. */
@@ -206,7 +223,7 @@ static enum MHD_Result respond_early(struct exchange *x)
     buf_str(&text, "\r\n");
     buf_add(&text, r->body.data, r->body.size);
 
-    int fd = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    int fd = socket_of(x);
     bool sent = buf_ok(&text) &&
                 send(fd, text.data, text.size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text.size;
     buf_clear(&text);
@@ -301,6 +318,7 @@ static enum MHD_Result begin(struct exchange *x, struct MHD_Connection *connecti
     x->server->in_flight++;
     pthread_mutex_unlock(&x->server->mutex);
     set_id(x);
+    repeat_lost_end(x);
 
     struct err e = {0};
     if (accept_request(x, method, version, &e))
@@ -318,6 +336,7 @@ static enum MHD_Result receive(struct exchange *x, const char *data, size_t size
 {
     struct err e = {0};
     x->bytes_in += size;
+    repeat_lost_end(x);
     if (x->stage == STAGE_REFUSED) {
         x->discarded += size;
         return x->discarded > LIMIT_BODY_MEMORY_BYTES ? MHD_NO : MHD_YES;

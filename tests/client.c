@@ -227,7 +227,7 @@ static struct curl_slist *header_list(const char *const *headers)
 struct reply client_send(const struct daemon *daemon, const char *method, const char *path,
                          const char *const *headers, const void *body, size_t size)
 {
-    char url[8192];
+    char url[16384];
     ck_assert_int_lt(snprintf(url, sizeof url, "http://127.0.0.1:%d%s", daemon->port, path),
                      (int)sizeof url);
     struct text head = {0}, content = {0};
