@@ -20,8 +20,7 @@ struct job_request {
  * epsilon}, schedule{type,step_epochs,gamma,min_lr,warmup_epochs}, loss, clip_norm,
  * validation_split, publish ("best","last"), early_stopping{patience}, init, init_from. `dataset`
  * may be "name:version". Refuses unknown fields; every error names its field. */
-bool job_request_parse(const char *text, size_t size, struct job_request *request,
-                       struct err *e);
+bool job_request_parse(const char *text, size_t size, struct job_request *request, struct err *e);
 void job_request_clear(struct job_request *request);
 /* The whole request with its defaults filled in, as an object; parse reads it back the same. */
 void job_request_write(struct json_writer *w, const struct job_request *request);

@@ -309,14 +309,15 @@ START_TEST(test_multipart_content_types)
         ck_assert_int_eq(parts(others[i], simple, size, &e), -1);
         ck_assert_int_eq(e.code, ERR_MEDIA_TYPE);
     }
-    static const char *const malformed[] = {
-        "multipart/form-data",
-        "multipart/form-data; boundary=",
-        "multipart/form-data; boundary",
-        "multipart/form-data; boundary=\"b:c",
-        "multipart/form-data; boundary=\"b:c\"x",
-        "multipart/form-data; boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aaaaaaaaaaaaaaaaa"};
+    static const char boundary_of_71[] =
+        "multipart/form-data; "
+        "boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    static const char *const malformed[] = {"multipart/form-data",
+                                            "multipart/form-data; boundary=",
+                                            "multipart/form-data; boundary",
+                                            "multipart/form-data; boundary=\"b:c",
+                                            "multipart/form-data; boundary=\"b:c\"x",
+                                            boundary_of_71};
     for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++) {
         ck_assert_msg(parts(malformed[i], simple, size, &e) == -1, "%s", malformed[i]);
         ck_assert_int_eq(e.code, ERR_INVALID);
