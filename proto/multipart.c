@@ -178,10 +178,8 @@ static bool take_headers(struct multipart *m, struct multipart_part *part, struc
 /* After a boundary: 1 = a part follows, 0 = it was the last, -1 = error. */
 static int after_boundary(struct multipart *m, struct err *e)
 {
-    if (m->end - m->at >= 2 && memcmp(m->at, "--", 2) == 0) {
-        m->ended = true;
+    if (m->end - m->at >= 2 && memcmp(m->at, "--", 2) == 0)
         return 0;
-    }
     m->at = skip_blanks(m->at, m->end);
     if (m->end - m->at < 2 || memcmp(m->at, "\r\n", 2) != 0) {
         err_set(e, ERR_INVALID, "multipart boundary %d is not followed by a line break or '--'",
@@ -194,7 +192,7 @@ static int after_boundary(struct multipart *m, struct err *e)
 
 int multipart_next(struct multipart *m, struct multipart_part *part, struct err *e)
 {
-    int more = m->ended ? 0 : after_boundary(m, e);
+    int more = after_boundary(m, e);
     if (more <= 0)
         return more;
     *part = (struct multipart_part){0};

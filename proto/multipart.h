@@ -2,7 +2,6 @@
 #ifndef STRIDED_MULTIPART_H
 #define STRIDED_MULTIPART_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "err.h"
@@ -18,7 +17,6 @@ struct multipart {
     char boundary[80];
     size_t boundary_size;
     int parts;
-    bool ended;
 };
 
 /* content_type is the request's header: multipart/form-data; boundary=... */
