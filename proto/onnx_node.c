@@ -11,10 +11,8 @@
 
 #include "layer.h"
 #include "name.h"
-#include "onnx_ops.h"
+#include "onnx_attribute.h"
 #include "onnx_tensor.h"
-
-enum { NODE_ATTRIBUTES_MAX = 16 };
 
 /* One node on its way to a layer. */
 struct reading {
@@ -58,104 +56,6 @@ bool onnx_value_define(struct onnx_graph *graph, const char *name, struct onnx_v
         return err_set(e, ERR_UNPROCESSABLE, "more than %zu values", graph->value_capacity);
     value.name = name;
     graph->values[graph->value_count++] = value;
-    return true;
-}
-
-/* Attributes */
-
-/* NULL: absent, or (with *ok false) of another type. */
-static const Onnx__AttributeProto *find_attribute(const struct reading *r, const char *name,
-                                                  Onnx__AttributeProto__AttributeType type,
-                                                  bool *ok, struct err *e)
-{
-    *ok = true;
-    for (size_t i = 0; i < r->node->n_attribute; i++) {
-        const Onnx__AttributeProto *attribute = r->node->attribute[i];
-        if (strcmp(attribute->name, name) != 0)
-            continue;
-        if (attribute->type == type)
-            return attribute;
-        *ok = err_set(e, ERR_UNPROCESSABLE, "attribute '%s' has type %d, expected %d", name,
-                      (int)attribute->type, (int)type);
-    }
-    return NULL;
-}
-
-/* Absent leaves *value. */
-static bool get_int(const struct reading *r, const char *name, int64_t low, int64_t high,
-                    int64_t *value, struct err *e)
-{
-    bool ok;
-    const Onnx__AttributeProto *attribute =
-        find_attribute(r, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT, &ok, e);
-    if (!attribute)
-        return ok;
-    if (attribute->i < low || attribute->i > high)
-        return err_set(e, ERR_UNPROCESSABLE, "unsupported %s %lld", name, (long long)attribute->i);
-    *value = attribute->i;
-    return true;
-}
-
-static bool get_float(const struct reading *r, const char *name, float *value, struct err *e)
-{
-    bool ok;
-    const Onnx__AttributeProto *attribute =
-        find_attribute(r, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT, &ok, e);
-    if (attribute)
-        *value = attribute->f;
-    return ok;
-}
-
-/* An attribute we only read with one value, which is also its default. */
-static bool want_int(const struct reading *r, const char *name, int64_t only, struct err *e)
-{
-    int64_t value;
-    return get_int(r, name, only, only, &value, e);
-}
-
-static bool want_one(const struct reading *r, const char *name, struct err *e)
-{
-    float value = 1;
-    if (!get_float(r, name, &value, e))
-        return false;
-    return value == 1 || err_set(e, ERR_UNPROCESSABLE, "unsupported %s %g", name, (double)value);
-}
-
-/* `count` numbers low..CNN_KERNEL_MAX; absent leaves out[] and clears *present. */
-static bool get_ints(const struct reading *r, const char *name, int count, int low, int *out,
-                     bool *present, struct err *e)
-{
-    bool ok;
-    const Onnx__AttributeProto *attribute =
-        find_attribute(r, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS, &ok, e);
-    *present = attribute != NULL;
-    if (!attribute)
-        return ok;
-    if (attribute->n_ints != (size_t)count)
-        return err_set(e, ERR_UNPROCESSABLE, "%zu numbers in '%s', expected %d", attribute->n_ints,
-                       name, count);
-    for (int i = 0; i < count; i++) {
-        if (attribute->ints[i] < low || attribute->ints[i] > CNN_KERNEL_MAX)
-            return err_set(e, ERR_UNPROCESSABLE, "%s %lld, expected %d to %d", name,
-                           (long long)attribute->ints[i], low, CNN_KERNEL_MAX);
-        out[i] = (int)attribute->ints[i];
-    }
-    return true;
-}
-
-static bool known_attributes(const struct reading *r, struct err *e)
-{
-    size_t listed = sizeof r->op->attributes / sizeof r->op->attributes[0];
-    if (r->node->n_attribute > NODE_ATTRIBUTES_MAX)
-        return err_set(e, ERR_UNPROCESSABLE, "%zu attributes", r->node->n_attribute);
-    for (size_t i = 0; i < r->node->n_attribute; i++) {
-        bool known = false;
-        for (size_t k = 0; k < listed && r->op->attributes[k]; k++)
-            known |= strcmp(r->node->attribute[i]->name, r->op->attributes[k]) == 0;
-        if (!known)
-            return err_set(e, ERR_UNPROCESSABLE, "unsupported attribute '%.64s' of %s",
-                           r->node->attribute[i]->name, r->op->op_type);
-    }
     return true;
 }
 
@@ -215,9 +115,9 @@ static bool read_padding(const struct reading *r, struct cnn_window *window, str
 {
     bool ok, present;
     int first = CNN_AXES - window->dims, pads[2 * CNN_AXES];
-    const Onnx__AttributeProto *mode =
-        find_attribute(r, "auto_pad", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING, &ok, e);
-    if (!ok || !get_ints(r, "pads", 2 * window->dims, 0, pads, &present, e))
+    const Onnx__AttributeProto *mode = onnx_attribute_find(
+        r->node, "auto_pad", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING, &ok, e);
+    if (!ok || !onnx_attribute_ints(r->node, "pads", 2 * window->dims, 0, pads, &present, e))
         return false;
     size_t length = mode ? mode->s.len : 0;
     if (length > 0 && !(length == 6 && memcmp(mode->s.data, "NOTSET", 6) == 0)) {
@@ -252,7 +152,7 @@ static bool read_window(const struct reading *r, struct cnn_window *window, int 
     window->dims = dims;
     for (int i = 0; i < CNN_AXES; i++)
         window->stride[i] = window->dilation[i] = 1;
-    if (!get_ints(r, "kernel_shape", dims, 1, kernel, &present, e))
+    if (!onnx_attribute_ints(r->node, "kernel_shape", dims, 1, kernel, &present, e))
         return false;
     if (!present && !kernel_known)
         return err_set(e, ERR_UNPROCESSABLE, "kernel_shape is missing");
@@ -262,8 +162,9 @@ static bool read_window(const struct reading *r, struct cnn_window *window, int 
                            kernel[i], window->kernel[first + i]);
         window->kernel[first + i] = kernel[i];
     }
-    return get_ints(r, "strides", dims, 1, window->stride + first, &present, e) &&
-           get_ints(r, "dilations", dims, 1, window->dilation + first, &present, e) &&
+    return onnx_attribute_ints(r->node, "strides", dims, 1, window->stride + first, &present, e) &&
+           onnx_attribute_ints(r->node, "dilations", dims, 1, window->dilation + first, &present,
+                               e) &&
            read_padding(r, window, e);
 }
 
@@ -280,7 +181,8 @@ static bool read_conv(struct reading *r, struct err *e)
     for (int i = 0; i < dims && dims <= CNN_AXES; i++)
         window->kernel[CNN_AXES - dims + i] = (int)weight->dims[2 + i];
     int64_t groups = 1;
-    if (!read_window(r, window, dims, true, e) || !get_int(r, "group", 1, CNN_DIM_MAX, &groups, e))
+    if (!read_window(r, window, dims, true, e) ||
+        !onnx_attribute_int(r->node, "group", 1, CNN_DIM_MAX, &groups, e))
         return false;
     r->spec->u.conv.filters = (int)weight->dims[0];
     r->spec->u.conv.groups = (int)groups;
@@ -292,8 +194,9 @@ static bool read_pool(struct reading *r, struct err *e)
     struct cnn_window *window = &r->spec->u.pool.window;
     int64_t count_padding = 0;
     if (!read_window(r, window, r->in[0]->shape.rank, false, e) ||
-        !want_int(r, "ceil_mode", 0, e) || !want_int(r, "storage_order", 0, e) ||
-        !get_int(r, "count_include_pad", 0, 1, &count_padding, e))
+        !onnx_attribute_want(r->node, "ceil_mode", 0, e) ||
+        !onnx_attribute_want(r->node, "storage_order", 0, e) ||
+        !onnx_attribute_int(r->node, "count_include_pad", 0, 1, &count_padding, e))
         return false;
     for (int i = 0; i < CNN_AXES; i++)
         if (window->dilation[i] != 1)
@@ -308,8 +211,10 @@ static bool read_dense(struct reading *r, struct err *e)
 {
     bool gemm = strcmp(r->op->op_type, "Gemm") == 0;
     int64_t transposed = 0;
-    if (!get_param(r, 1, ROLE_WEIGHT, e) || !want_one(r, "alpha", e) || !want_one(r, "beta", e) ||
-        !want_int(r, "transA", 0, e) || !get_int(r, "transB", 0, 1, &transposed, e))
+    if (!get_param(r, 1, ROLE_WEIGHT, e) || !onnx_attribute_want_one(r->node, "alpha", e) ||
+        !onnx_attribute_want_one(r->node, "beta", e) ||
+        !onnx_attribute_want(r->node, "transA", 0, e) ||
+        !onnx_attribute_int(r->node, "transB", 0, 1, &transposed, e))
         return false;
     r->spec->u.dense.bias = gemm && has_input(r, 2);
     if (r->spec->u.dense.bias && !get_param(r, 2, ROLE_BIAS, e))
@@ -329,7 +234,7 @@ static bool read_dropout(struct reading *r, struct err *e)
     if (has_input(r, 2))
         return err_set(e, ERR_UNPROCESSABLE, "unsupported input 'training_mode' of Dropout");
     if (!has_input(r, 1))
-        return get_float(r, "ratio", rate, e);
+        return onnx_attribute_float(r->node, "ratio", rate, e);
     size_t count;
     const Onnx__TensorProto *tensor = get_tensor(r, 1, e);
     if (!tensor || !onnx_tensor_floats(tensor, &count, e))
@@ -358,9 +263,10 @@ static bool read_batch_norm(struct reading *r, struct err *e)
     for (int role = 0; role < ROLE_COUNT; role++)
         if (!get_param(r, 1 + (size_t)role, (enum onnx_role)role, e))
             return false;
-    if (!want_int(r, "spatial", 1, e) || !want_int(r, "training_mode", 0, e) ||
-        !get_float(r, "epsilon", &r->spec->u.norm.epsilon, e) ||
-        !get_float(r, "momentum", &momentum, e))
+    if (!onnx_attribute_want(r->node, "spatial", 1, e) ||
+        !onnx_attribute_want(r->node, "training_mode", 0, e) ||
+        !onnx_attribute_float(r->node, "epsilon", &r->spec->u.norm.epsilon, e) ||
+        !onnx_attribute_float(r->node, "momentum", &momentum, e))
         return false;
     r->spec->u.norm.momentum = our_momentum(momentum);
     return true;
@@ -370,7 +276,7 @@ static bool read_batch_norm(struct reading *r, struct err *e)
 static bool read_axis(const struct reading *r, int64_t usual, struct err *e)
 {
     int64_t rank = r->in[0]->shape.rank + 2, axis = usual; /* of [N,C,...] */
-    if (!get_int(r, "axis", -rank, rank - 1, &axis, e))
+    if (!onnx_attribute_int(r->node, "axis", -rank, rank - 1, &axis, e))
         return false;
     if ((axis + rank) % rank != 1)
         return err_set(e, ERR_UNPROCESSABLE, "unsupported axis %lld of %lld", (long long)axis,
@@ -396,7 +302,7 @@ static bool read_reshape(const struct reading *r, int64_t *features, struct err 
     int64_t shape[2] = {0, 0};
     int count;
     if (!tensor || !onnx_tensor_ints(tensor, shape, 2, &count, e) ||
-        !want_int(r, "allowzero", 0, e))
+        !onnx_attribute_want(r->node, "allowzero", 0, e))
         return false;
     bool batch_open = shape[0] == 0 || shape[0] == -1;
     if (count != 2 || !(batch_open || (shape[0] == 1 && shape[1] == -1)) || shape[1] == 0 ||
@@ -527,7 +433,7 @@ static bool read_options(struct reading *r, int64_t *features, struct err *e)
     case CNN_FLATTEN:
         return read_flatten(r, features, e);
     case CNN_LEAKY_RELU:
-        return get_float(r, "alpha", &r->spec->u.leaky.slope, e);
+        return onnx_attribute_float(r->node, "alpha", &r->spec->u.leaky.slope, e);
     case CNN_SOFTMAX:
     case CNN_LOG_SOFTMAX:
         return read_softmax(r, e);
@@ -561,8 +467,8 @@ static bool read_layer(struct reading *r, struct err *e)
 static bool read_constant(const struct reading *r, struct err *e)
 {
     bool ok;
-    const Onnx__AttributeProto *value =
-        find_attribute(r, "value", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR, &ok, e);
+    const Onnx__AttributeProto *value = onnx_attribute_find(
+        r->node, "value", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR, &ok, e);
     if (!ok)
         return false;
     if (!value || !value->t)
@@ -634,7 +540,7 @@ bool onnx_node_read(struct onnx_graph *graph, const Onnx__NodeProto *node, int u
     if (!r.op)
         err_set(e, ERR_UNPROCESSABLE, "unsupported operator '%.32s%s%.64s'", node->domain,
                 node->domain[0] ? "." : "", node->op_type);
-    else if (known_attributes(&r, e) && read_checked(&r, e))
+    else if (onnx_attributes_known(node, r.op, e) && read_checked(&r, e))
         return true;
     return node_error(node, e);
 }

@@ -3,7 +3,7 @@
  * 1. protobuf-c unpacks the file, its memory bounded by the file's size.
  * 2. Only the nodes that the wanted output depends on are read, in file order, each into a layer
  *    (onnx_node.c). Nothing is allocated from a number in the file that its bytes do not back.
- * 3. The net is built, the parameters are copied in, and checked to be finite.
+ * 3. The net is built, the parameters are copied in, and checked to be usable.
  */
 #include "onnx.h"
 
@@ -251,6 +251,21 @@ static bool import_tensor(struct cnn_net *net, int index, const struct onnx_laye
     return ok;
 }
 
+/* A negative running variance would make batch-norm answer NaN. */
+static bool check_variances(const struct cnn_net *net, struct err *e)
+{
+    for (int t = 0; t < net->tensor_count; t++) {
+        const struct cnn_param *param = &net->tensors[t];
+        if (onnx_role_find(param->role) != ROLE_VARIANCE)
+            continue;
+        for (size_t i = 0; i < param->count; i++)
+            if (net->params[param->offset + i] < 0)
+                return err_set(e, ERR_UNPROCESSABLE, "negative running variance of layer '%s'",
+                               net->nodes[param->node].spec.name);
+    }
+    return true;
+}
+
 static struct cnn_net *build_net(const struct onnx_graph *graph, struct err *e)
 {
     int node;
@@ -261,6 +276,7 @@ static struct cnn_net *build_net(const struct onnx_graph *graph, struct err *e)
     if (ok && !cnn_net_finite(net, &node))
         ok = err_set(e, ERR_UNPROCESSABLE, "weights of layer '%s' are not finite",
                      net->nodes[node].spec.name);
+    ok = ok && check_variances(net, e);
     if (!ok) {
         cnn_net_free(net);
         return NULL;

@@ -612,15 +612,16 @@ START_TEST(auto_pad_and_defaults_are_read)
     pads->s = (ProtobufCBinaryData){10, (uint8_t *)(char[]){"SAME_UPPER"}};
     check_refused(x.model, "weight 'dense1.weight' does not fit its input at node 'dense1'");
     pads->s = (ProtobufCBinaryData){0};
-    x.conv->attribute[0] = pads; /* nothing but auto_pad, and that is empty: all defaults */
+    /* Nothing but auto_pad, and that is empty: all defaults. */
+    for (size_t i = 0; i < x.conv->n_attribute; i++)
+        if (x.conv->attribute[i] == pads)
+            x.conv->attribute[i] = x.conv->attribute[0];
+    x.conv->attribute[0] = pads;
     size_t count = x.conv->n_attribute;
     x.conv->n_attribute = 1;
-    for (size_t i = 1; i < count; i++)
-        if (x.conv->attribute[i] == pads)
-            x.conv->attribute[i] = NULL;
     check_edited(x.model, x.net);
-    onnx__model_proto__free_unpacked(x.model, NULL);
-    cnn_net_free(x.net);
+    x.conv->n_attribute = count;
+    edit_end(&x);
 }
 END_TEST
 
@@ -754,6 +755,21 @@ START_TEST(weights_that_are_not_finite_are_refused)
 }
 END_TEST
 
+START_TEST(a_negative_running_variance_is_refused)
+{
+    struct cnn_spec spec = spec_of(1, 2, 0, 0, 0);
+    add(&spec, CNN_BATCH_NORM);
+    struct cnn_net *net = net_of(&spec);
+    net->params[net->tensors[3].offset + 1] = -1;
+    struct buf file = write_net(net);
+    struct model_meta meta;
+    ck_assert_ptr_null(onnx_read(file.data, file.size, &meta, &e));
+    ck_assert_str_eq(e.detail, "negative running variance of layer 'batch_norm1'");
+    buf_clear(&file);
+    cnn_net_free(net);
+}
+END_TEST
+
 START_TEST(broken_graphs_are_refused)
 {
     struct edited x = edit();
@@ -860,5 +876,6 @@ TEST_PROGRAM("proto_onnx", every_small_preset_comes_back_the_same,
              a_file_without_metadata_gets_numbers_for_labels,
              unsupported_operators_and_attributes_are_named, external_data_is_refused,
              sizes_that_the_bytes_do_not_back_are_refused, weights_that_are_not_finite_are_refused,
-             broken_graphs_are_refused, truncated_at_every_byte_is_refused,
-             flipped_bytes_never_crash, a_flood_of_empty_messages_is_refused)
+             a_negative_running_variance_is_refused, broken_graphs_are_refused,
+             truncated_at_every_byte_is_refused, flipped_bytes_never_crash,
+             a_flood_of_empty_messages_is_refused)
