@@ -4,7 +4,6 @@
 #define STRIDED_MODEL_META_H
 
 #include "limits.h"
-#include "limits.h"
 #include "preprocess.h"
 
 struct model_meta {
@@ -14,8 +13,8 @@ struct model_meta {
     /* Provenance; empty or 0 when unknown. */
     char job[32], dataset[LIMIT_NAME_BYTES + 1];
     int dataset_version;
-    char created[32]; /* RFC 3339, UTC */
-    char split[16];   /* of the metrics: "test", "validation" or "" */
+    char created[32];                /* RFC 3339, UTC */
+    char split[16];                  /* of the metrics: "test", "validation" or "" */
     double test_loss, test_accuracy; /* NAN when not measured */
     char weights_sha256[65];
 };
@@ -28,8 +27,7 @@ void model_meta_clear(struct model_meta *meta);
 /* The entries of metadata_props: key and JSON text of each. */
 enum model_meta_entry { META_LABELS, META_PREPROCESS, META_PROVENANCE, META_ENTRY_COUNT };
 const char *model_meta_key(enum model_meta_entry entry); /* "strided.labels", ... */
-void model_meta_write(const struct model_meta *meta, enum model_meta_entry entry,
-                      struct buf *out);
+void model_meta_write(const struct model_meta *meta, enum model_meta_entry entry, struct buf *out);
 /* Reads one entry's text into *meta; the others stay as they are. */
 bool model_meta_parse(struct model_meta *meta, enum model_meta_entry entry, const char *text,
                       size_t size, struct err *e);
