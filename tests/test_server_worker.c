@@ -218,7 +218,7 @@ START_TEST(garbage_for_a_job_is_a_clean_failure)
          "\"threads\":1}",
          "none", ERR_IO},
         {"{" JOB ",\"init_from\":\"none:1\"}", "none", ERR_NOT_FOUND},
-        {"{" JOB ",\"optimizer\":{\"type\":\"sgd\",\"lr\":1e300}}", "lr", ERR_INVALID},
+        {"{" JOB ",\"optimizer\":{\"type\":\"sgd\",\"lr\":1e300}}", "learning rate", ERR_INVALID},
     };
     struct place place = make_place();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
