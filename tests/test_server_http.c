@@ -1,4 +1,5 @@
 /* The head of docs' HTTP contract, on the real daemon: what holds for every route. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -592,20 +593,60 @@ START_TEST(slow_routes_answer_many_at_once)
 }
 END_TEST
 
+/* Sends a request that keeps a work thread busy for a while. */
+static int send_slow(int i)
+{
+    static const char body[] = "{\"generator\":\"shapes\",\"train\":20000,\"test\":0,\"seed\":1}";
+    char request[256];
+    int size = snprintf(request, sizeof request,
+                        "PUT /datasets/d%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                        "Content-Length: %zu\r\n\r\n%s",
+                        i, sizeof body - 1, body);
+    int fd = client_connect(&served);
+    client_write(fd, request, (size_t)size);
+    return fd;
+}
+
 START_TEST(a_client_that_leaves_a_slow_request_harms_nothing)
 {
-    static const char request[] =
-        "PUT /datasets/d HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\n"
-        "{\"generator\":\"shapes\",\"train\":20000    }";
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
     start();
     for (int i = 0; i < 8; i++) {
-        int fd = client_connect(&served);
-        client_write(fd, request, sizeof request - 1);
+        int fd = send_slow(i);
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         close(fd);
     }
     stop();
+}
+END_TEST
+
+/* The queue and the one work thread are full, so one of these is refused; then the daemon stops
+ * with all the others waiting. */
+START_TEST(a_full_pool_answers_503_and_a_stop_cancels_what_waits)
+{
+    enum { CLIENTS = LIMIT_WORK_QUEUE + 20 };
+    static struct pollfd clients[CLIENTS];
+    daemon_start(&served, (const char *const[]){"--work-threads=1", "--drain-s=0", NULL});
+    for (int i = 0; i < CLIENTS; i++)
+        clients[i] = (struct pollfd){.fd = send_slow(i), .events = POLLIN};
+    bool refused = false;
+    while (!refused) {
+        ck_assert_int_gt(poll(clients, CLIENTS, 30000), 0);
+        for (int i = 0; i < CLIENTS; i++) {
+            if (!clients[i].revents)
+                continue;
+            char *text = client_read_all(clients[i].fd, NULL);
+            clients[i].fd = -1;
+            refused = refused || (strncmp(text, "HTTP/1.1 503 ", 13) == 0 &&
+                                  strstr(text, "\r\nRetry-After: 1\r\n"));
+            ck_assert_msg(refused || strncmp(text, "HTTP/1.1 201 ", 13) == 0, "got %s", text);
+            free(text);
+        }
+    }
+    daemon_stop(&served);
+    for (int i = 0; i < CLIENTS; i++)
+        if (clients[i].fd >= 0)
+            close(clients[i].fd);
 }
 END_TEST
 
@@ -675,5 +716,6 @@ TEST_PROGRAM("server_http", health_version_index_and_openapi_answer,
              a_half_closed_client_gets_its_answer_and_the_close,
              the_access_log_is_json_and_cannot_be_forged, the_access_log_can_be_turned_off,
              slow_routes_answer_many_at_once, a_client_that_leaves_a_slow_request_harms_nothing,
+             a_full_pool_answers_503_and_a_stop_cancels_what_waits,
              a_stop_waits_for_the_request_in_flight, a_stop_gives_up_on_a_request_that_never_ends,
              a_kept_connection_does_not_hold_up_the_stop)
