@@ -22,13 +22,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "http_body.h"
 #include "http_head.h"
+#include "http_id.h"
 #include "http_listen.h"
 #include "http_problem.h"
 #include "http_target.h"
@@ -37,7 +37,7 @@
 #include "pool.h"
 #include "router.h"
 
-enum { REQUEST_ID_BYTES = 128, LOG_PATH_BYTES = 256, LOG_METHOD_BYTES = 32 };
+enum { LOG_PATH_BYTES = 256, LOG_METHOD_BYTES = 32 };
 
 struct http_server {
     struct app *app;
@@ -73,7 +73,7 @@ struct exchange {
     uint64_t started_us;
     enum stage stage;
     bool close; /* the connection ends with this response */
-    char id[REQUEST_ID_BYTES + 1];
+    char id[HTTP_ID_BYTES + 1];
     struct http_head head;
     struct http_target target;
     const struct route *route;
@@ -107,29 +107,6 @@ const char *http_query(const struct http_request *request, const char *name)
         if (strcmp(x->target.query[i].name, name) == 0)
             return x->target.query[i].value;
     return NULL;
-}
-
-/* ---- request ids ---- */
-
-static bool id_is_usable(const char *id)
-{
-    static const char allowed[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                  "._:-";
-    size_t size = strlen(id);
-    return size >= 1 && size <= REQUEST_ID_BYTES && strspn(id, allowed) == size;
-}
-
-static void set_id(struct exchange *x)
-{
-    const char *sent = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "X-Request-Id");
-    if (sent && id_is_usable(sent)) {
-        snprintf(x->id, sizeof x->id, "%s", sent);
-        return;
-    }
-    uint64_t random = 0;
-    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
-        random = now_us();
-    snprintf(x->id, sizeof x->id, "%016llx", (unsigned long long)random);
 }
 
 /* ---- responses ---- */
@@ -317,7 +294,7 @@ static enum MHD_Result begin(struct exchange *x, struct MHD_Connection *connecti
     pthread_mutex_lock(&x->server->mutex);
     x->server->in_flight++;
     pthread_mutex_unlock(&x->server->mutex);
-    set_id(x);
+    http_id_choose(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "X-Request-Id"), x->id);
     repeat_lost_end(x);
 
     struct err e = {0};

@@ -345,3 +345,18 @@ char *client_raw(const struct daemon *daemon, const char *bytes, size_t size)
     client_write(fd, bytes, size);
     return client_read_all(fd, NULL);
 }
+
+void client_expect_refusal(const struct daemon *daemon, const char *head, int status,
+                           const char *detail)
+{
+    char status_line[32];
+    snprintf(status_line, sizeof status_line, "HTTP/1.1 %d ", status);
+    char *text = client_raw(daemon, head, strlen(head));
+    ck_assert_msg(strncmp(text, status_line, strlen(status_line)) == 0, "to %s came %s", head,
+                  text);
+    ck_assert_msg(strstr(text, detail) != NULL, "'%s' not in %s", detail, text);
+    ck_assert_ptr_nonnull(strstr(text, "application/problem+json"));
+    ck_assert_ptr_nonnull(strstr(text, "X-Request-Id: "));
+    ck_assert_ptr_null(strstr(text, "\nHTTP/1.1 ")); /* one reply */
+    free(text);
+}

@@ -62,5 +62,9 @@ void client_write(int fd, const void *bytes, size_t size); /* may be cut short b
 char *client_read_all(int fd, size_t *size);
 /* The three in one, for a text. */
 char *client_raw(const struct daemon *daemon, const char *bytes, size_t size);
+/* Sends a head alone; fails the test unless one problem document of this status, with `detail` in
+ * it, comes back and the connection is closed. */
+void client_expect_refusal(const struct daemon *daemon, const char *head, int status,
+                           const char *detail);
 
 #endif
