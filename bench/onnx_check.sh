@@ -20,7 +20,7 @@ field() { python3 -c "import json,sys; print(json.load(sys.stdin)$1)"; }
 put() { curl -sf -X PUT "$base/datasets/$1" -d "{\"generator\":\"$1\",\"train\":400,\"test\":100}" >/dev/null; }
 # train MODEL DATASET ARCHITECTURE-JSON
 train() {
-    id=$(curl -sf "$base/jobs" -d "{\"model\":\"$1\",\"dataset\":\"$2\",\"architecture\":$3,
+    id=$(curl -s --fail-with-body "$base/jobs" -d "{\"model\":\"$1\",\"dataset\":\"$2\",\"architecture\":$3,
         \"epochs\":2}" | field "['id']")
     while state=$(curl -sf "$base/jobs/$id" | field "['state']"); [ "$state" != succeeded ]; do
         case $state in failed | cancelled) curl -s "$base/jobs/$id" >&2; exit 1 ;; esac
@@ -40,10 +40,10 @@ train residual color-shapes '{"layers":[
     {"type":"conv2d","filters":8,"kernel":[3,5],"padding":"same","groups":2,"name":"b"},
     {"type":"sigmoid","name":"s"},
     {"type":"add","inputs":["r","s"],"name":"sum"},
-    {"type":"conv2d","filters":4,"kernel":3,"stride":2,"dilation":2,"padding":1,"inputs":["sum"],"name":"c"},
+    {"type":"conv2d","filters":4,"kernel":3,"stride":2,"dilation":2,"padding":2,"inputs":["sum"],"name":"c"},
     {"type":"avg_pool2d","size":2,"stride":2,"inputs":["sum"],"name":"p"},
     {"type":"avg_pool2d","size":3,"stride":2,"padding":1,"inputs":["sum"],"name":"q"},
-    {"type":"concat","inputs":["p","q"],"name":"cat"},
+    {"type":"concat","inputs":["c","p","q"],"name":"cat"},
     {"type":"max_pool2d","size":3,"stride":2,"padding":1},{"type":"dropout","rate":0.25},
     {"type":"global_avg_pool","name":"g"},{"type":"flatten"},{"type":"dense","units":2},
     {"type":"log_softmax"}]}'
