@@ -37,12 +37,27 @@ bool api_models_summary(struct app *app, const struct http_request *request,
 
 /* ---- POST /summary ---- */
 
+static bool refuse_input(struct err *e)
+{
+    return err_field(e, ERR_INVALID, "input", "expected a flat list of 1 to %d sizes",
+                     1 + CNN_AXES);
+}
+
+/* Takes "input" out of the body, if it is a list of numbers; *rest is the body without it. */
+static bool lift_input(const struct http_request *request, struct tensor *input, struct buf *rest,
+                       struct err *e)
+{
+    if (tensor_json_lift(request->body, request->body_size, "input", 1 + CNN_AXES, input, rest, e))
+        return true;
+    return e->code == ERR_TOO_LARGE ? refuse_input(e) : false;
+}
+
 /* The lifted "input": 1 to 4 whole numbers. */
 static bool read_input(const struct tensor *tensor, struct cnn_shape *shape, struct err *e)
 {
     long long dims[1 + CNN_AXES];
     if (tensor->rank != 1 || tensor->count < 1 || tensor->count > 1 + CNN_AXES)
-        return err_field(e, ERR_INVALID, "input", "expected a flat list of 1 to 4 sizes");
+        return refuse_input(e);
     for (size_t i = 0; i < tensor->count; i++) {
         float size = tensor->data[i];
         if (!(size >= 1 && size <= CNN_DIM_MAX) || size != (float)(int)size)
@@ -92,9 +107,7 @@ bool api_summary(struct app *app, const struct http_request *request,
     struct cJSON *document = NULL;
     struct cnn_net *net = NULL;
     (void)app;
-    if (!tensor_json_lift(request->body, request->body_size, "input", 1 + CNN_AXES, &tensor, &rest,
-                          e) ||
-        (tensor.data && !read_input(&tensor, &input, e)))
+    if (!lift_input(request, &tensor, &rest, e) || (tensor.data && !read_input(&tensor, &input, e)))
         goto out;
     document = json_parse(rest.data, rest.size, e);
     if (!document)

@@ -70,10 +70,9 @@ static bool images_shape(const struct idx *idx, struct cnn_shape *shape, const c
     long long dims[3] = {1};
     for (int i = 1; i < idx->rank; i++)
         dims[i - idx->rank + 3] = idx->dims[i];
-    if (cnn_shape_from_dims(shape, dims, 3, e))
-        return true;
-    e->code = ERR_UNPROCESSABLE;
-    return err_within(e, "%s", part);
+    struct err cause;
+    return cnn_shape_from_dims(shape, dims, 3, &cause) ||
+           err_field(e, ERR_UNPROCESSABLE, part, "%s", cause.detail);
 }
 
 /* One split's images and labels belong together. */
@@ -149,7 +148,7 @@ static bool count_classes(const struct import *import, int *classes, struct err 
 
 static bool number_labels(struct dataset_info *info, int classes, struct err *e)
 {
-    char text[256][4];
+    char text[256][12];
     const char *labels[256];
     for (int i = 0; i < classes; i++) {
         snprintf(text[i], sizeof text[i], "%d", i);

@@ -41,8 +41,8 @@ static void parent_of(char *path)
 {
     char *slash = strrchr(path, '/');
     if (!slash)
-        strcpy(path, ".");
-    else if (slash == path)
+        path[0] = '.';
+    if (!slash || slash == path)
         path[1] = '\0';
     else
         *slash = '\0';
