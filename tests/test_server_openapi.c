@@ -1,13 +1,14 @@
 /* The OpenAPI document and the table of routes say the same. */
-#include <cJSON.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness.h"
+#include "job_client.h"
 #include "openapi.h"
 #include "router.h"
+#include "schema.h"
 
 static const char *const methods[] = {"GET", "PUT", "POST", "DELETE", "PATCH"};
 enum { METHOD_COUNT = sizeof methods / sizeof methods[0] };
@@ -20,7 +21,7 @@ static cJSON *document(void)
     return json;
 }
 
-static const cJSON *member(const cJSON *json, const char *key)
+static const cJSON *find(const cJSON *json, const char *key)
 {
     return cJSON_GetObjectItemCaseSensitive(json, key);
 }
@@ -31,7 +32,7 @@ static const cJSON *operation(const cJSON *path, const char *method)
     char key[16] = "";
     for (size_t i = 0; method[i] && i < sizeof key - 1; i++)
         key[i] = (char)(method[i] | 0x20);
-    return member(path, key);
+    return find(path, key);
 }
 
 static bool has_route(const char *method, const char *pattern)
@@ -45,9 +46,9 @@ static bool has_route(const char *method, const char *pattern)
 START_TEST(every_route_stands_in_the_document)
 {
     cJSON *json = document();
-    const cJSON *paths = member(json, "paths");
+    const cJSON *paths = find(json, "paths");
     for (const struct route *route = routes; route->method; route++)
-        ck_assert_msg(operation(member(paths, route->pattern), route->method) != NULL,
+        ck_assert_msg(operation(find(paths, route->pattern), route->method) != NULL,
                       "%s %s is not in openapi.yaml", route->method, route->pattern);
     cJSON_Delete(json);
 }
@@ -57,7 +58,7 @@ START_TEST(every_operation_of_the_document_is_a_route)
 {
     cJSON *json = document();
     const cJSON *path;
-    cJSON_ArrayForEach(path, member(json, "paths"))
+    cJSON_ArrayForEach(path, find(json, "paths"))
     {
         for (int m = 0; m < METHOD_COUNT; m++)
             if (operation(path, methods[m]))
@@ -68,24 +69,12 @@ START_TEST(every_operation_of_the_document_is_a_route)
 }
 END_TEST
 
-/* What "#/components/schemas/Job" names; NULL if nothing. */
-static const cJSON *resolve(const cJSON *json, const char *reference)
-{
-    char text[256];
-    ck_assert_int_eq(strncmp(reference, "#/", 2), 0);
-    snprintf(text, sizeof text, "%s", reference + 2);
-    char *rest = text;
-    for (char *part; json && (part = strsep(&rest, "/"));)
-        json = member(json, part);
-    return json;
-}
-
 static void check_references(const cJSON *json, const cJSON *node)
 {
     const cJSON *child;
-    const cJSON *reference = cJSON_IsObject(node) ? member(node, "$ref") : NULL;
+    const cJSON *reference = cJSON_IsObject(node) ? find(node, "$ref") : NULL;
     if (cJSON_IsString(reference))
-        ck_assert_msg(resolve(json, reference->valuestring) != NULL, "%s names nothing",
+        ck_assert_msg(schema_resolve(json, reference->valuestring) != NULL, "%s names nothing",
                       reference->valuestring);
     cJSON_ArrayForEach(child, node) check_references(json, child);
 }
@@ -103,10 +92,10 @@ static bool is_parameter(const cJSON *json, const cJSON *list, const char *name)
     const cJSON *item;
     cJSON_ArrayForEach(item, list)
     {
-        const cJSON *reference = member(item, "$ref");
-        const cJSON *parameter = reference ? resolve(json, reference->valuestring) : item;
-        if (strcmp(member(parameter, "name")->valuestring, name) == 0 &&
-            strcmp(member(parameter, "in")->valuestring, "path") == 0)
+        const cJSON *reference = find(item, "$ref");
+        const cJSON *parameter = reference ? schema_resolve(json, reference->valuestring) : item;
+        if (strcmp(find(parameter, "name")->valuestring, name) == 0 &&
+            strcmp(find(parameter, "in")->valuestring, "path") == 0)
             return true;
     }
     return false;
@@ -117,12 +106,12 @@ START_TEST(every_name_in_a_path_is_a_parameter)
     cJSON *json = document();
     const cJSON *path;
     int names = 0;
-    cJSON_ArrayForEach(path, member(json, "paths"))
+    cJSON_ArrayForEach(path, find(json, "paths"))
     {
         for (const char *at = path->string; (at = strchr(at, '{')); at++, names++) {
             char name[64];
             ck_assert_int_eq(sscanf(at, "{%63[^}]}", name), 1);
-            ck_assert_msg(is_parameter(json, member(path, "parameters"), name), "%s: {%s}",
+            ck_assert_msg(is_parameter(json, find(path, "parameters"), name), "%s: {%s}",
                           path->string, name);
         }
     }
@@ -135,18 +124,17 @@ START_TEST(every_operation_has_an_id_of_its_own_and_a_response)
 {
     cJSON *json = document(), *seen = cJSON_CreateObject();
     const cJSON *path;
-    cJSON_ArrayForEach(path, member(json, "paths"))
+    cJSON_ArrayForEach(path, find(json, "paths"))
     {
         for (int m = 0; m < METHOD_COUNT; m++) {
             const cJSON *found = operation(path, methods[m]);
             if (!found)
                 continue;
-            const cJSON *id = member(found, "operationId");
+            const cJSON *id = find(found, "operationId");
             ck_assert_msg(cJSON_IsString(id), "%s %s", methods[m], path->string);
-            ck_assert_msg(!member(seen, id->valuestring), "%s twice", id->valuestring);
+            ck_assert_msg(!find(seen, id->valuestring), "%s twice", id->valuestring);
             cJSON_AddTrueToObject(seen, id->valuestring);
-            ck_assert_msg(cJSON_GetArraySize(member(found, "responses")) > 0, "%s",
-                          id->valuestring);
+            ck_assert_msg(cJSON_GetArraySize(find(found, "responses")) > 0, "%s", id->valuestring);
         }
     }
     cJSON_Delete(seen);
@@ -154,7 +142,188 @@ START_TEST(every_operation_has_an_id_of_its_own_and_a_response)
 }
 END_TEST
 
+/* ---- real replies ---- */
+
+/* The document's answer for this status, without its parameters: a reference is followed. */
+static const cJSON *response_of(const cJSON *json, const cJSON *found, int status)
+{
+    char key[8];
+    snprintf(key, sizeof key, "%d", status);
+    const cJSON *response = find(find(found, "responses"), key);
+    const cJSON *reference = find(response, "$ref");
+    return reference ? schema_resolve(json, reference->valuestring) : response;
+}
+
+/* Fails the test unless the reply is one that the document lists, of a type that it lists, and a
+ * JSON body fits its schema. */
+static void expect_listed(const cJSON *json, const char *method, const char *pattern,
+                          struct reply *reply)
+{
+    const cJSON *found = operation(find(find(json, "paths"), pattern), method);
+    const cJSON *response = response_of(json, found, reply->status);
+    ck_assert_msg(response != NULL, "%s %s: %d is not listed: %s", method, pattern, reply->status,
+                  reply->body);
+    if (reply->status == 204) {
+        ck_assert_uint_eq(reply->size, 0);
+        return reply_clear(reply);
+    }
+    char type[128];
+    snprintf(type, sizeof type, "%s", reply_header(reply, "Content-Type"));
+    type[strcspn(type, ";")] = '\0';
+    const cJSON *media = find(find(response, "content"), type);
+    ck_assert_msg(media != NULL, "%s %s: %d as %s is not listed", method, pattern, reply->status,
+                  type);
+    if (strstr(type, "json")) {
+        char reason[1024] = "";
+        cJSON *body = cJSON_Parse(reply->body);
+        ck_assert_msg(schema_fits(json, find(media, "schema"), body, reason, sizeof reason),
+                      "%s %s: %s: %s", method, pattern, reason, reply->body);
+        cJSON_Delete(body);
+    }
+    reply_clear(reply);
+}
+
+/* One request; what a pattern's names stand for is in `path`. */
+struct request {
+    const char *method, *pattern, *path, *accept, *body;
+};
+
+static void expect_all_listed(const struct daemon *daemon, const cJSON *json,
+                              const struct request *requests, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct request *r = &requests[i];
+        char header[64];
+        snprintf(header, sizeof header, "Accept: %s", r->accept ? r->accept : "*/*");
+        struct reply reply =
+            client_send(daemon, r->method, r->path, (const char *const[]){header, NULL}, r->body,
+                        r->body ? strlen(r->body) : 0);
+        expect_listed(json, r->method, r->pattern, &reply);
+    }
+}
+
+/* 784 zeros. */
+static char *predict_body(void)
+{
+    static char body[2048] = "{\"inputs\":[0";
+    size_t used = strlen("{\"inputs\":[0");
+    for (int i = 1; i < 784; i++, used += 2)
+        memcpy(body + used, ",0", 3);
+    memcpy(body + used, "]}", 3);
+    return body;
+}
+
+#define JOB "{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":\"shapes-cnn\",\"epochs\":1}"
+#define LAYERS                                                                         \
+    "{\"layers\":[{\"type\":\"conv2d\",\"filters\":2,\"kernel\":3,\"name\":\"c\"},"    \
+    "{\"type\":\"relu\"},{\"type\":\"max_pool2d\",\"size\":2},{\"type\":\"flatten\"}," \
+    "{\"type\":\"dropout\",\"rate\":0.1},{\"type\":\"dense\",\"units\":2}]}"
+
+START_TEST(real_replies_are_as_the_document_says)
+{
+    const struct request requests[] = {
+        {"GET", "/", "/", NULL, NULL},
+        {"GET", "/health/live", "/health/live", NULL, NULL},
+        {"GET", "/health/ready", "/health/ready", NULL, NULL},
+        {"GET", "/version", "/version", NULL, NULL},
+        {"GET", "/openapi.json", "/openapi.json", NULL, NULL},
+        {"POST", "/predict", "/predict?scores=all", NULL, predict_body()},
+        {"POST", "/predict", "/predict", "application/octet-stream", predict_body()},
+        {"POST", "/predict", "/predict", NULL, "{\"inputs\":[1,2,3]}"},
+        {"POST", "/models/{model}/predict", "/models/m/predict?top=1", NULL, predict_body()},
+        {"POST", "/models/{model}/predict", "/models/none/predict", NULL, predict_body()},
+        {"POST", "/models/{model}/versions/{version}/predict", "/models/m/versions/1/predict", NULL,
+         predict_body()},
+        {"GET", "/models", "/models", NULL, NULL},
+        {"GET", "/models/{model}", "/models/m", NULL, NULL},
+        {"GET", "/models/{model}", "/models/none", NULL, NULL},
+        {"GET", "/models/{model}/summary", "/models/m/summary", NULL, NULL},
+        {"GET", "/models/{model}/summary", "/models/m/summary", "text/plain", NULL},
+        {"GET", "/models/{model}/onnx", "/models/m/onnx", NULL, NULL},
+        {"GET", "/models/{model}/versions/{version}/onnx", "/models/m/versions/1/onnx", NULL, NULL},
+        {"POST", "/models/{model}/evaluate", "/models/m/evaluate", NULL,
+         "{\"dataset\":\"shapes\",\"split\":\"train\"}"},
+        {"GET", "/architectures", "/architectures", NULL, NULL},
+        {"POST", "/summary", "/summary", NULL, "{\"architecture\":\"lenet\"}"},
+        {"POST", "/summary", "/summary", NULL, "{\"architecture\":\"nothing\"}"},
+        {"GET", "/datasets", "/datasets", NULL, NULL},
+        {"GET", "/datasets/{dataset}", "/datasets/shapes", NULL, NULL},
+        {"PUT", "/datasets/{dataset}", "/datasets/other", NULL, "{\"generator\":\"color-shapes\"}"},
+        {"PUT", "/datasets/{dataset}", "/datasets/other", NULL, "{\"generator\":\"magic\"}"},
+        {"DELETE", "/datasets/{dataset}", "/datasets/other", NULL, NULL},
+        {"DELETE", "/datasets/{dataset}", "/datasets/other", NULL, NULL},
+        {"GET", "/jobs", "/jobs", NULL, NULL},
+        {"GET", "/jobs/{id}", "/jobs/1", NULL, NULL},
+        {"GET", "/jobs/{id}", "/jobs/99", NULL, NULL},
+        {"GET", "/jobs/{id}/loss", "/jobs/1/loss", NULL, NULL},
+        {"GET", "/jobs/{id}/loss", "/jobs/1/loss", "text/csv", NULL},
+        {"GET", "/jobs/{id}/confusion", "/jobs/1/confusion?normalize=true", NULL, NULL},
+        {"GET", "/jobs/{id}/confusion", "/jobs/1/confusion", "text/csv", NULL},
+        {"GET", "/jobs/{id}/confusion", "/jobs/1/confusion", "image/svg+xml", NULL},
+        {"GET", "/jobs/{id}/failures", "/jobs/1/failures", NULL, NULL},
+        {"GET", "/jobs/{id}/failures", "/jobs/1/failures?limit=x", NULL, NULL},
+        {"POST", "/jobs/{id}/cancel", "/jobs/1/cancel", NULL, NULL},
+        {"POST", "/jobs", "/jobs", NULL, "{}"},
+        {"POST", "/jobs", "/jobs", NULL,
+         "{\"model\":\"n\",\"dataset\":\"shapes\",\"epochs\":100000,\"early_stopping\":"
+         "{\"patience\":100000},\"architecture\":" LAYERS "}"},
+        {"DELETE", "/jobs/{id}", "/jobs/2", NULL, NULL},
+        {"POST", "/jobs/{id}/cancel", "/jobs/2/cancel", NULL, NULL},
+        {"GET", "/jobs", "/jobs", NULL, NULL},
+        {"DELETE", "/jobs/{id}", "/jobs/1", NULL, NULL},
+        {"DELETE", "/models/{model}/versions/{version}", "/models/m/versions/1", NULL, NULL},
+        {"DELETE", "/models/{model}", "/models/m", NULL, NULL},
+    };
+    struct daemon daemon;
+    cJSON *json = document();
+    daemon_start(&daemon, NULL);
+    make_shapes(&daemon, 100, 50);
+    cJSON_Delete(run_job(&daemon, JOB));
+    expect_all_listed(&daemon, json, requests, sizeof requests / sizeof requests[0]);
+    cJSON_Delete(wait_job(&daemon, "2"));
+    /* Every route was asked. */
+    for (const struct route *route = routes; route->method; route++) {
+        bool asked = false;
+        for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
+            asked = asked || (strcmp(requests[i].method, route->method) == 0 &&
+                              strcmp(requests[i].pattern, route->pattern) == 0);
+        ck_assert_msg(asked, "%s %s", route->method, route->pattern);
+    }
+    cJSON_Delete(json);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_value_that_does_not_fit_its_schema_is_found)
+{
+    static const char *const values[] = {
+        "{}",
+        "{\"label\":\"a\",\"index\":0,\"score\":2}",
+        "{\"label\":\"a\",\"index\":0.5,\"score\":1}",
+        "{\"label\":7,\"index\":0,\"score\":1}",
+    };
+    cJSON *json = document();
+    const cJSON *schema = schema_resolve(json, "#/components/schemas/ClassScore");
+    char reason[256];
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        cJSON *value = cJSON_Parse(values[i]);
+        ck_assert_msg(!schema_fits(json, schema, value, reason, sizeof reason), "%s", values[i]);
+        cJSON_Delete(value);
+    }
+    cJSON *value = cJSON_Parse("{\"label\":\"a\",\"index\":0,\"score\":1}");
+    ck_assert(schema_fits(json, schema, value, reason, sizeof reason));
+    cJSON_Delete(value);
+    value = cJSON_Parse("{\"model\":\"m\",\"dataset\":\"d\",\"epoch\":1}");
+    ck_assert(!schema_fits(json, schema_resolve(json, "#/components/schemas/JobRequest"), value,
+                           reason, sizeof reason));
+    ck_assert_ptr_nonnull(strstr(reason, "'epoch'"));
+    cJSON_Delete(value);
+    cJSON_Delete(json);
+}
+END_TEST
+
 TEST_PROGRAM("server_openapi", every_route_stands_in_the_document,
              every_operation_of_the_document_is_a_route, every_reference_names_something,
              every_name_in_a_path_is_a_parameter,
-             every_operation_has_an_id_of_its_own_and_a_response)
+             every_operation_has_an_id_of_its_own_and_a_response,
+             real_replies_are_as_the_document_says, a_value_that_does_not_fit_its_schema_is_found)
