@@ -48,12 +48,12 @@ static bool check_samples(const struct job_request *request, const struct datase
 static bool check_net(const struct job_request *request, const struct dataset *dataset,
                       const struct model *base, struct err *e)
 {
-    struct cnn_net *net = job_net_new(request, dataset, e);
+    struct cnn_net *net = job_net_plan(request, dataset, e);
     if (!net)
         return false;
     bool ok = net->param_count > 0 ||
               err_field(e, ERR_INVALID, "architecture", "net has no parameters to train");
-    ok = ok && (!base || job_net_copy(net, base->net, request->init_from, e));
+    ok = ok && (!base || job_net_agree(net, base->net, request->init_from, e));
     cnn_net_free(net);
     return ok;
 }

@@ -18,13 +18,17 @@ static const char *const *candidates(int rank)
     return rank == 3 ? volumes : rank == 2 ? pictures : others;
 }
 
-static struct cnn_net *build(const char *architecture, const struct dataset *dataset, struct err *e)
+/* cnn_net_new or cnn_net_plan. */
+typedef struct cnn_net *net_maker(const struct cnn_spec *spec, struct err *e);
+
+static struct cnn_net *build(net_maker *make, const char *architecture,
+                             const struct dataset *dataset, struct err *e)
 {
     struct cnn_spec spec = {0};
     struct cnn_net *net = NULL;
     if (arch_parse_text(architecture, strlen(architecture), &dataset->info.shape,
                         dataset->info.label_count, &spec, e))
-        net = cnn_net_new(&spec, e);
+        net = make(&spec, e);
     cnn_spec_clear(&spec);
     if (!net)
         err_within(e, "architecture");
@@ -42,7 +46,7 @@ bool job_net_default(struct job_request *request, const struct dataset *dataset,
             buf_clear(&quoted);
             return err_no_memory(e);
         }
-        struct cnn_net *net = build(buf_text(&quoted), dataset, e);
+        struct cnn_net *net = build(cnn_net_plan, buf_text(&quoted), dataset, e);
         if (net) {
             cnn_net_free(net);
             request->architecture = strdup(buf_text(&quoted));
@@ -76,16 +80,28 @@ char *job_net_architecture(const struct cnn_net *net, struct err *e)
     return copy;
 }
 
-struct cnn_net *job_net_new(const struct job_request *request, const struct dataset *dataset,
-                            struct err *e)
+static struct cnn_net *build_fitting(net_maker *make, const struct job_request *request,
+                                     const struct dataset *dataset, struct err *e)
 {
-    struct cnn_net *net = build(request->architecture, dataset, e);
+    struct cnn_net *net = build(make, request->architecture, dataset, e);
     if (net && !cnn_samples_fit(net, &dataset->samples[SPLIT_TRAIN], e)) {
         err_within(e, "architecture");
         cnn_net_free(net);
         return NULL;
     }
     return net;
+}
+
+struct cnn_net *job_net_new(const struct job_request *request, const struct dataset *dataset,
+                            struct err *e)
+{
+    return build_fitting(cnn_net_new, request, dataset, e);
+}
+
+struct cnn_net *job_net_plan(const struct job_request *request, const struct dataset *dataset,
+                             struct err *e)
+{
+    return build_fitting(cnn_net_plan, request, dataset, e);
 }
 
 bool job_net_base(const struct job_request *request, char name[LIMIT_NAME_BYTES + 1], int *version,
@@ -149,14 +165,22 @@ static bool refuse_tensor(const struct cnn_net *net, const struct cnn_net *from,
     return false;
 }
 
-bool job_net_copy(struct cnn_net *net, const struct cnn_net *from, const char *from_name,
-                  struct err *e)
+bool job_net_agree(const struct cnn_net *net, const struct cnn_net *from, const char *from_name,
+                   struct err *e)
 {
     int count = net->tensor_count > from->tensor_count ? net->tensor_count : from->tensor_count;
     for (int i = 0; i < count; i++)
         if (!tensors_agree(net, from, i))
             return refuse_tensor(net, from, from_name, i, e);
-    for (int i = 0; i < count; i++) {
+    return true;
+}
+
+bool job_net_copy(struct cnn_net *net, const struct cnn_net *from, const char *from_name,
+                  struct err *e)
+{
+    if (!job_net_agree(net, from, from_name, e))
+        return false;
+    for (int i = 0; i < net->tensor_count; i++) {
         float *canonical = memory_new(net->tensors[i].count, sizeof *canonical, e);
         if (!canonical)
             return false;

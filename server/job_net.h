@@ -17,15 +17,21 @@ bool job_net_default(struct job_request *request, const struct dataset *dataset,
 char *job_net_architecture(const struct cnn_net *net, struct err *e);
 
 /* Builds the request's net (architecture present) and checks that it takes the dataset's samples
- * and gives one output a class. Parameters are zero. Error fields begin "architecture". */
+ * and gives one output a class. Parameters are zero, or with job_net_plan not there at all. Error
+ * fields begin "architecture". */
 struct cnn_net *job_net_new(const struct job_request *request, const struct dataset *dataset,
                             struct err *e);
+struct cnn_net *job_net_plan(const struct job_request *request, const struct dataset *dataset,
+                             struct err *e);
 
 /* Splits request->init_from, "digits:3" or "digits" (version 0). */
 bool job_net_base(const struct job_request *request, char name[LIMIT_NAME_BYTES + 1], int *version,
                   struct err *e);
-/* Fine-tuning: copies every tensor of `from` into `net`. Layers must agree in name and sizes; else
- * ERR_INVALID with field "init_from" that names the first one that does not. */
+/* Fine-tuning: whether `net` has the tensors of `from`, by layers' names and sizes; else
+ * ERR_INVALID with field "init_from" that names the first one that differs. */
+bool job_net_agree(const struct cnn_net *net, const struct cnn_net *from, const char *from_name,
+                   struct err *e);
+/* Copies them, after that check. */
 bool job_net_copy(struct cnn_net *net, const struct cnn_net *from, const char *from_name,
                   struct err *e);
 
