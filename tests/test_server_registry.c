@@ -1,0 +1,201 @@
+/* The registry alone: publication and deletion while others predict. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "served.h"
+
+enum { READERS = 4, VERSIONS = 12 };
+
+static char root[256];
+static struct store *store;
+static struct registry *registry;
+static struct err error;
+
+static void begin(void)
+{
+    char path[300];
+    harness_tmpdir(root, sizeof root);
+    ck_assert_msg(files_open(root, &error), "%s", error.detail);
+    snprintf(path, sizeof path, "%s/strided.db", root);
+    store = store_open(path, &error);
+    registry = registry_new(store);
+    ck_assert(store && registry);
+}
+
+static void end(void)
+{
+    registry_free(registry);
+    store_close(store);
+    files_close();
+    harness_rmdir(root);
+}
+
+/* A finished model file in tmp/. */
+static void write_temp(char *temp)
+{
+    struct cnn_spec spec = {.layer_count = 0};
+    ck_assert(arch_parse_text(PICK_NET, strlen(PICK_NET), NULL, 0, &spec, &error));
+    struct cnn_net *net = cnn_net_new(&spec, &error);
+    ck_assert_ptr_nonnull(net);
+    served_fill(net, 1);
+    served_write(net, served_abc, temp, FILES_PATH_BYTES);
+    cnn_net_free(net);
+    cnn_spec_clear(&spec);
+}
+
+static struct model *stage(struct store_model *row)
+{
+    char temp[FILES_PATH_BYTES];
+    struct model *model;
+    write_temp(temp);
+    ck_assert_msg(registry_stage(registry, "m", temp, "5", row, &model, &error), "%s",
+                  error.detail);
+    return model;
+}
+
+static void publish(void)
+{
+    struct store_model row;
+    struct model *model = stage(&row);
+    ck_assert_msg(store_model_add(store, &row, &error), "%s", error.detail);
+    registry_serve(registry, model);
+}
+
+START_TEST(staged_model_is_not_served_before_it_is_stored)
+{
+    struct store_model row;
+    begin();
+    struct model *model = stage(&row);
+    ck_assert_str_eq(row.name, "m");
+    ck_assert_int_eq(row.version, 1);
+    ck_assert_str_eq(row.job, "5");
+    ck_assert(row.active);
+    ck_assert_ptr_null(registry_acquire(registry, "m", 0, &error));
+    ck_assert_int_eq(error.code, ERR_NOT_FOUND);
+    ck_assert_int_eq(access(model->path, F_OK), 0);
+    registry_serve(registry, model);
+    registry_release(registry, registry_acquire(registry, "m", 1, &error));
+    end();
+}
+END_TEST
+
+START_TEST(discarded_model_takes_its_file_along)
+{
+    char path[FILES_PATH_BYTES];
+    struct store_model row;
+    begin();
+    struct model *model = stage(&row);
+    snprintf(path, sizeof path, "%s", model->path);
+    registry_discard(registry, model);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    end();
+}
+END_TEST
+
+START_TEST(file_that_is_no_model_is_refused_and_removed)
+{
+    char temp[512];
+    struct store_model row;
+    struct model *model;
+    begin();
+    snprintf(temp, sizeof temp, "%s/tmp/bad", root);
+    FILE *file = fopen(temp, "w");
+    fputs("no model at all", file);
+    fclose(file);
+    ck_assert(!registry_stage(registry, "m", temp, "", &row, &model, &error));
+    ck_assert_int_eq(error.code, ERR_UNPROCESSABLE);
+    ck_assert_int_ne(access(temp, F_OK), 0);
+    end();
+}
+END_TEST
+
+START_TEST(acquired_version_outlives_its_deletion)
+{
+    begin();
+    publish();
+    struct model *model = registry_acquire(registry, "m", 0, &error);
+    ck_assert_ptr_nonnull(model);
+    ck_assert(registry_delete(registry, "m", 0, &error));
+    ck_assert_ptr_null(registry_acquire(registry, "m", 0, &error));
+    struct cnn_workspace *ws = registry_workspace_take(registry, model, &error);
+    ck_assert_ptr_nonnull(ws);
+    const float *out = cnn_forward_canonical(model->net, ws, (const float[]){1, 2, 3, 4}, 1);
+    ck_assert_float_eq(out[2], 3);
+    registry_workspace_give(registry, model, ws);
+    registry_release(registry, model);
+    end();
+}
+END_TEST
+
+START_TEST(workspaces_are_reused)
+{
+    begin();
+    publish();
+    struct model *model = registry_acquire(registry, "m", 0, &error);
+    struct cnn_workspace *first = registry_workspace_take(registry, model, &error);
+    struct cnn_workspace *second = registry_workspace_take(registry, model, &error);
+    ck_assert_ptr_ne(first, second);
+    ck_assert_int_eq(cnn_workspace_capacity(first), 32);
+    registry_workspace_give(registry, model, first);
+    ck_assert_ptr_eq(registry_workspace_take(registry, model, &error), first);
+    registry_workspace_give(registry, model, first);
+    registry_workspace_give(registry, model, second);
+    registry_release(registry, model);
+    end();
+}
+END_TEST
+
+static atomic_bool stop;
+
+/* Predicts until told to stop; NULL after a wrong answer. */
+static void *predict_all_along(void *served)
+{
+    struct err e;
+    do {
+        struct model *model = registry_acquire(registry, "m", 0, &e);
+        struct cnn_workspace *ws = model ? registry_workspace_take(registry, model, &e) : NULL;
+        if (!ws)
+            return NULL;
+        const float *out = cnn_forward_canonical(model->net, ws, (const float[]){5, 6, 7, 8}, 1);
+        bool right = out[0] == 5 && out[1] == 6 && out[2] == 7;
+        registry_workspace_give(registry, model, ws);
+        registry_release(registry, model);
+        if (!right)
+            return NULL;
+        ++*(long *)served;
+    } while (!atomic_load(&stop));
+    return served;
+}
+
+START_TEST(versions_come_and_go_under_running_predictions)
+{
+    pthread_t readers[READERS];
+    long served[READERS] = {0};
+    begin();
+    publish();
+    for (int i = 0; i < READERS; i++)
+        ck_assert_int_eq(pthread_create(&readers[i], NULL, predict_all_along, &served[i]), 0);
+    for (int version = 1; version < VERSIONS; version++) {
+        publish();
+        ck_assert_msg(registry_delete(registry, "m", version, &error), "%s", error.detail);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < READERS; i++) {
+        void *done;
+        pthread_join(readers[i], &done);
+        ck_assert_ptr_nonnull(done);
+        ck_assert_int_gt(served[i], 0);
+    }
+    struct model *model = registry_acquire(registry, "m", 0, &error);
+    ck_assert_int_eq(model->version, VERSIONS);
+    registry_release(registry, model);
+    end();
+}
+END_TEST
+
+TEST_PROGRAM("server registry", staged_model_is_not_served_before_it_is_stored,
+             discarded_model_takes_its_file_along, file_that_is_no_model_is_refused_and_removed,
+             acquired_version_outlives_its_deletion, workspaces_are_reused,
+             versions_come_and_go_under_running_predictions)
