@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -117,7 +116,7 @@ bool child_start(struct child *child, char *const argv[], const void *input, siz
 {
     int progress[2] = {-1, -1}, errors[2] = {-1, -1};
     bool ok = false;
-    *child = (struct child){.progress = -1, .errors = -1, .ended = -1};
+    *child = (struct child){.progress = -1, .errors = -1};
     int input_fd = input_file(input, size, e);
     if (input_fd < 0 || !open_pipe(progress, e) || !open_pipe(errors, e))
         goto out;
@@ -128,14 +127,6 @@ bool child_start(struct child *child, char *const argv[], const void *input, siz
         system_error(e, "start a worker", failed);
         goto out;
     }
-    child->ended = pidfd_open(child->pid, 0);
-    if (child->ended < 0) {
-        system_error(e, "watch a worker", errno);
-        kill(-child->pid, SIGKILL);
-        waitpid(child->pid, NULL, 0);
-        goto out;
-    }
-    fcntl(child->ended, F_SETFD, FD_CLOEXEC);
     child->progress = progress[0];
     child->errors = errors[0];
     progress[0] = errors[0] = -1;
@@ -262,7 +253,6 @@ void child_reap(struct child *child, char reason[CHILD_REASON_BYTES])
     describe_end(child, status, reason, CHILD_REASON_BYTES);
     close_fd(&child->progress);
     close_fd(&child->errors);
-    close_fd(&child->ended);
     buf_clear(&child->line);
-    *child = (struct child){.progress = -1, .errors = -1, .ended = -1};
+    *child = (struct child){.progress = -1, .errors = -1};
 }

@@ -19,8 +19,9 @@ enum {
 
 struct child {
     pid_t pid;
-    /* To poll for reading; -1 when closed. `ended` turns readable when the process has ended. */
-    int progress, errors, ended;
+    /* To poll for reading; -1 when closed. `progress` closes when the process ends: nobody else
+     * holds its other end. */
+    int progress, errors;
     struct buf line; /* the part of a line that has come */
     char tail[CHILD_STDERR_BYTES];
     size_t tail_size;

@@ -32,7 +32,6 @@
 enum {
     TERM_GRACE_MS = 5000,               /* from SIGTERM to SIGKILL */
     STORE_RETRY_MS = 1000,              /* after the queue could not be read */
-    DRAIN_MS = 1000,                    /* for the last bytes in a dead worker's pipe */
     POINTS_MAX = 2 * WORKER_POINTS + 1, /* of one epoch, see worker_is_point */
 };
 
@@ -290,11 +289,14 @@ static bool take_cancel(struct jobs *jobs)
     return asked;
 }
 
-/* The process has ended and all it said is read. */
+/* The process has closed its end of the progress pipe and all it said is read. */
 static void finish(struct jobs *jobs)
 {
     struct run *run = &jobs->run;
     char reason[CHILD_REASON_BYTES];
+    /* One that is exiting keeps its status; one that only closed the pipe must not be waited for.
+     */
+    child_signal(&run->child, SIGKILL);
     child_reap(&run->child, reason);
     if (take_cancel(jobs))
         end_without_model(jobs, JOB_CANCELLED, "");
@@ -310,20 +312,6 @@ static void finish(struct jobs *jobs)
         forget_run(jobs);
     else
         end_without_model(jobs, JOB_FAILED, run->error.detail);
-}
-
-/* What is still in a dead worker's pipe. The group is killed first: whatever else might hold the
- * pipe's other end is gone. */
-static void drain(struct jobs *jobs)
-{
-    struct run *run = &jobs->run;
-    child_signal(&run->child, SIGKILL);
-    while (run->child.progress >= 0 && !run->error.code) {
-        struct pollfd fd = {.fd = run->child.progress, .events = POLLIN};
-        if (poll(&fd, 1, DRAIN_MS) == 0)
-            break;
-        child_read(&run->child, take_line, jobs, &run->error);
-    }
 }
 
 /* ---- the thread ---- */
@@ -381,13 +369,13 @@ static void wait_and_serve(struct jobs *jobs, int timeout_ms)
 {
     struct run *run = &jobs->run;
     bool running = run->row.id != 0;
-    struct pollfd fds[4] = {
+    /* After an error of ours nothing more is read; without POLLIN poll still tells of the end. */
+    struct pollfd fds[3] = {
         {.fd = jobs->wake, .events = POLLIN},
-        {.fd = running && !run->error.code ? run->child.progress : -1, .events = POLLIN},
+        {.fd = running ? run->child.progress : -1, .events = run->error.code ? 0 : POLLIN},
         {.fd = running ? run->child.errors : -1, .events = POLLIN},
-        {.fd = running ? run->child.ended : -1, .events = POLLIN},
     };
-    if (poll(fds, 4, timeout_ms) < 0) {
+    if (poll(fds, 3, timeout_ms) < 0) {
         CHECK(errno == EINTR || errno == ENOMEM);
         return;
     }
@@ -396,12 +384,12 @@ static void wait_and_serve(struct jobs *jobs, int timeout_ms)
         CHECK(errno == EAGAIN || errno == EINTR);
     if (fds[2].revents)
         child_read_errors(&run->child);
-    if (fds[1].revents && !child_read(&run->child, take_line, jobs, &run->error))
-        child_signal(&run->child, SIGKILL);
-    if (fds[3].revents) {
-        drain(jobs);
+    if (fds[1].revents && run->error.code)
         finish(jobs);
-    }
+    else if (fds[1].revents && !child_read(&run->child, take_line, jobs, &run->error))
+        child_signal(&run->child, SIGKILL);
+    else if (fds[1].revents && run->child.progress < 0)
+        finish(jobs);
 }
 
 static void *scheduler(void *arg)

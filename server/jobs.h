@@ -1,7 +1,7 @@
 /* jobs.h - the scheduler: takes queued jobs one after the other, runs each in a worker process,
  * stores what it reports, publishes its model.
  *
- * One thread owns the worker (poll on its pipes, its pidfd and a wake-up); other threads only
+ * One thread owns the worker (poll on its pipes and a wake-up); other threads only
  * post wake-ups, ask for live figures and request cancels, under one mutex. Lock order: that mutex,
  * then the store's or the registry's.
  */

@@ -1,5 +1,6 @@
 /* Training jobs through the real daemon: posted, run, cancelled, killed, kept. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -320,6 +321,28 @@ START_TEST(a_killed_worker_fails_its_job_alone)
 }
 END_TEST
 
+START_TEST(a_worker_that_talks_nonsense_is_ended_and_fails_its_job)
+{
+    struct daemon daemon = make_small();
+    char id[24], path[64];
+    post_job(&daemon, ENDLESS, id);
+    wait_running(&daemon, id);
+    /* Its end of the progress pipe, borrowed. */
+    snprintf(path, sizeof path, "/proc/%d/fd/3", (int)worker_of(&daemon));
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq((int)write(fd, "nonsense\n", 9), 9);
+    close(fd);
+    cJSON *job = wait_job(&daemon, id);
+    ck_assert_str_eq(text(job, "state"), "failed");
+    ck_assert_str_ne(text(job, "error"), "");
+    ck_assert_ptr_null(strstr(text(job, "error"), "signal"));
+    cJSON_Delete(job);
+    cJSON_Delete(run_job(&daemon, "{" QUICK ",\"epochs\":1}"));
+    daemon_stop(&daemon);
+}
+END_TEST
+
 START_TEST(a_job_whose_dataset_file_is_gone_fails_with_the_reason)
 {
     struct daemon daemon = make_small();
@@ -563,6 +586,7 @@ TEST_PROGRAM("server_jobs", a_job_trains_and_its_model_answers, a_job_echoes_its
              a_diverging_job_fails_and_says_where, a_queued_job_is_cancelled_at_once,
              a_running_job_is_cancelled_and_the_next_one_runs, an_ended_job_cannot_be_cancelled,
              only_an_ended_job_is_deleted, a_killed_worker_fails_its_job_alone,
+             a_worker_that_talks_nonsense_is_ended_and_fails_its_job,
              a_job_whose_dataset_file_is_gone_fails_with_the_reason,
              a_restart_keeps_jobs_reports_and_model,
              stopping_the_daemon_fails_the_running_job_and_keeps_the_queued_one,
