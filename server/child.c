@@ -91,10 +91,24 @@ static int set_attributes(posix_spawnattr_t *attributes)
     return failed;
 }
 
+/* The running program's own file. The link itself always leads there, also after an upgrade has
+ * removed the file's name, but under valgrind it leads to valgrind: hence the name while it holds.
+ */
+static const char *own_file(char *path, size_t size)
+{
+    static const char self[] = "/proc/self/exe";
+    ssize_t n = readlink(self, path, size - 1);
+    if (n <= 0)
+        return self;
+    path[n] = '\0';
+    return access(path, X_OK) == 0 ? path : self;
+}
+
 static int spawn(pid_t *pid, char *const argv[], int input, int errors, int progress)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
+    char path[4096];
     int failed = posix_spawn_file_actions_init(&actions);
     if (failed)
         return failed;
@@ -104,7 +118,8 @@ static int spawn(pid_t *pid, char *const argv[], int input, int errors, int prog
         if (!failed)
             failed = set_attributes(&attributes);
         if (!failed)
-            failed = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, argv, environ);
+            failed =
+                posix_spawn(pid, own_file(path, sizeof path), &actions, &attributes, argv, environ);
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&actions);
