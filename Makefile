@@ -4,11 +4,14 @@
 # CC     gcc or clang
 # SAN    extra compile and link flags of a sanitizer build
 # WERROR empty, or -Werror
+# V      1 shows the commands
 
 B ?= build
 CC = gcc
 SAN ?=
 WERROR ?=
+V ?=
+Q = $(if $(V),,@echo "  $@"; )
 VERSION := 0.1.0
 TARGET_ARCH_NAME := $(shell $(CC) -dumpmachine | cut -d- -f1)
 
@@ -55,63 +58,63 @@ all: $(B)/strided
 
 $(B)/core/%.o: core/%.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE) -fopenmp $(CORE_CPP) -c $< -o $@
+	$(Q)$(CC) $(BASE) -fopenmp $(CORE_CPP) -c $< -o $@
 
 define isa_rule
 $(B)/core/kernels/multi/%.$(1).o: core/kernels/multi/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE) -O3 -ffp-contract=fast $$(ISA_$(1)) -DKERNEL_ISA=$(1) $$(CORE_CPP) -c $$< -o $$@
+	$$(Q)$$(CC) $$(BASE) -O3 -ffp-contract=fast $$(ISA_$(1)) -DKERNEL_ISA=$(1) $$(CORE_CPP) -c $$< -o $$@
 endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
 $(B)/proto/onnx.pb-c.c: proto/onnx.proto
 	@mkdir -p $(@D)
-	protoc-c --proto_path=proto --c_out=$(B)/proto $<
+	$(Q)protoc-c --proto_path=proto --c_out=$(B)/proto $<
 $(B)/proto/onnx.pb-c.h: $(B)/proto/onnx.pb-c.c
 $(B)/proto/onnx.pb-c.o: $(B)/proto/onnx.pb-c.c
-	$(CC) $(BASE) $(PROTO_CPP) -c $< -o $@
+	$(Q)$(CC) $(BASE) $(PROTO_CPP) -c $< -o $@
 
 $(B)/proto/%.o: proto/%.c | $(B)/proto/onnx.pb-c.h
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(PROTO_CPP) -c $< -o $@
+	$(Q)$(CC) $(BASE) $(PROTO_CPP) -c $< -o $@
 
 # The OpenAPI document is kept as YAML and served as JSON.
 $(B)/openapi.json: proto/openapi.yaml
 	@mkdir -p $(@D)
-	/usr/bin/python3 -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, separators=(",", ":"))' < $< > $@.tmp
-	mv $@.tmp $@
+	$(Q)/usr/bin/python3 -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, separators=(",", ":"))' < $< > $@.tmp
+	@mv $@.tmp $@
 $(B)/server/openapi.o: $(B)/openapi.json
 	@mkdir -p $(@D)
-	cd $(B) && printf '.section .rodata\n.global openapi_json\n.global openapi_json_end\nopenapi_json:\n.incbin "openapi.json"\nopenapi_json_end:\n.byte 0\n.section .note.GNU-stack,"",@progbits\n' | $(CC) -x assembler -c - -o server/openapi.o
+	$(Q)cd $(B) && printf '.section .rodata\n.global openapi_json\n.global openapi_json_end\nopenapi_json:\n.incbin "openapi.json"\nopenapi_json_end:\n.byte 0\n.section .note.GNU-stack,"",@progbits\n' | $(CC) -x assembler -c - -o server/openapi.o
 
 $(B)/server/%.o: server/%.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(SERVER_CPP) -c $< -o $@
+	$(Q)$(CC) $(BASE) $(SERVER_CPP) -c $< -o $@
 
 $(B)/libcore.a: $(CORE_OBJ)
-	rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar rcs $@ $^
 $(B)/libproto.a: $(PROTO_OBJ)
-	rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar rcs $@ $^
 $(B)/libserver.a: $(SERVER_OBJ)
-	rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(B)/strided: $(B)/server/main.o $(B)/libserver.a $(B)/libproto.a $(B)/libcore.a
-	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(LIBS)
 
 # Tests: tests/test_core_* see core only, test_proto_* core and proto, test_server_* everything.
 $(B)/tests/harness.o $(B)/tests/client.o: $(B)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(TEST_CPP) -c $< -o $@
+	$(Q)$(CC) $(BASE) $(TEST_CPP) -c $< -o $@
 $(B)/tests/%.o: tests/%.c | $(B)/proto/onnx.pb-c.h
 	@mkdir -p $(@D)
-	$(CC) $(BASE) -fopenmp $(TEST_CPP) -c $< -o $@
+	$(Q)$(CC) $(BASE) -fopenmp $(TEST_CPP) -c $< -o $@
 TEST_LIBS = $(shell pkg-config --libs check libcurl)
 $(B)/tests/test_core_%: $(B)/tests/test_core_%.o $(B)/tests/harness.o $(B)/libcore.a
-	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) -lm
+	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) -lm
 $(B)/tests/test_proto_%: $(B)/tests/test_proto_%.o $(B)/tests/harness.o $(B)/libproto.a $(B)/libcore.a
-	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
 $(B)/tests/test_server_%: $(B)/tests/test_server_%.o $(B)/tests/harness.o $(B)/tests/client.o $(B)/libserver.a $(B)/libproto.a $(B)/libcore.a | $(B)/strided
-	$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
 $(B)/tests/test_server_openapi: $(B)/tests/schema.o
 .PRECIOUS: $(B)/tests/%.o
 
@@ -172,11 +175,11 @@ valgrind: deps ## the suite under valgrind's memcheck (slow)
 SOURCES = $(shell git ls-files '*.c' '*.h')
 .PHONY: format
 format: ## clang-format every source in place
-	clang-format -i $(SOURCES)
+	@clang-format -i $(SOURCES)
 
 .PHONY: lint
 lint: deps ## format check, and warnings are errors under gcc and clang
-	clang-format --dry-run -Werror $(SOURCES)
+	@clang-format --dry-run -Werror $(SOURCES)
 	@$(MAKE) --no-print-directory -j2 tests CC=gcc B=build/lint-gcc WERROR=-Werror
 	@$(MAKE) --no-print-directory -j2 tests CC=clang B=build/lint-clang WERROR=-Werror
 

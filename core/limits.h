@@ -5,14 +5,14 @@
 
 /* Shapes and nets. */
 enum {
-    CNN_DIM_MAX = 1 << 20,           /* one axis, channels, units or flattened features */
-    CNN_ELEMENTS_MAX = 1 << 28,      /* elements of one feature map of one sample */
-    CNN_PARAMS_MAX = 1 << 28,        /* parameters of a net; vgg16 has 138 million */
-    CNN_LAYERS_MAX = 512,            /* nodes of a net */
-    CNN_INPUTS_MAX = 8,              /* inputs of an add or a concat */
-    CNN_NAME_MAX = 64,               /* bytes of a layer's name with its NUL */
-    CNN_KERNEL_MAX = 1024,           /* kernel, stride, dilation, padding along one axis */
-    CNN_CLASSES_MAX = 1024,         /* a confusion matrix has the square of it */
+    CNN_DIM_MAX = 1 << 20,      /* one axis, channels, units or flattened features */
+    CNN_ELEMENTS_MAX = 1 << 28, /* elements of one feature map of one sample */
+    CNN_PARAMS_MAX = 1 << 28,   /* parameters of a net; vgg16 has 138 million */
+    CNN_LAYERS_MAX = 512,       /* nodes of a net */
+    CNN_INPUTS_MAX = 8,         /* inputs of an add or a concat */
+    CNN_NAME_MAX = 64,          /* bytes of a layer's name with its NUL */
+    CNN_KERNEL_MAX = 1024,      /* kernel, stride, dilation, padding along one axis */
+    CNN_CLASSES_MAX = 1024,     /* a confusion matrix has the square of it */
 };
 
 /* Training. */
@@ -20,24 +20,25 @@ enum {
     CNN_EPOCHS_MAX = 100000,
     CNN_BATCH_MAX = 16384,
     CNN_THREADS_MAX = 256,
-    CNN_SAMPLES_MAX = 1 << 26,       /* samples of one split */
-    CNN_FAILURES_MAX = 1000,         /* misclassified samples kept of one evaluation */
+    CNN_SAMPLES_MAX = 1 << 26, /* samples of one split */
+    CNN_FAILURES_MAX = 1000,   /* misclassified samples kept of one evaluation */
 };
 
 /* HTTP and JSON. */
 enum {
     LIMIT_JSON_DEPTH = 64,
-    LIMIT_JSON_VALUES = 1 << 18,             /* of one document's tree; number arrays have none */
-    LIMIT_JSON_BODY_BYTES = 1 << 20,         /* documents that are not tensors */
+    LIMIT_JSON_VALUES = 1 << 18,     /* of one document's tree; number arrays have none */
+    LIMIT_JSON_BODY_BYTES = 1 << 20, /* documents that are not tensors */
     LIMIT_PREDICT_BODY_BYTES = 64 << 20,
     LIMIT_DATASET_BODY_BYTES = 1 << 30,
-    LIMIT_BODY_MEMORY_BYTES = 1 << 20,       /* a body past this waits in an unlinked file */
-    LIMIT_PREDICT_SAMPLES = 4096,            /* samples of one predict request */
-    LIMIT_PREDICT_BATCH_BYTES = 256 << 20,   /* of them decoded to floats: small pictures grow */
-    LIMIT_IMAGE_PIXELS = 1 << 24,            /* of a decoded PNG or JPEG; 4096 x 4096 */
+    LIMIT_BODY_MEMORY_BYTES = 1 << 20,     /* a body past this waits in an unlinked file */
+    LIMIT_REFUSED_BODY_BYTES = 64 << 20,   /* thrown away so that the client reads its answer */
+    LIMIT_PREDICT_SAMPLES = 4096,          /* samples of one predict request */
+    LIMIT_PREDICT_BATCH_BYTES = 256 << 20, /* of them decoded to floats: small pictures grow */
+    LIMIT_IMAGE_PIXELS = 1 << 24,          /* of a decoded PNG or JPEG; 4096 x 4096 */
     LIMIT_MULTIPART_PARTS = 4096,
     LIMIT_MULTIPART_HEADER_BYTES = 4096,
-    LIMIT_NAME_BYTES = 64,                   /* a model's or dataset's name */
+    LIMIT_NAME_BYTES = 64, /* a model's or dataset's name */
     LIMIT_LABEL_BYTES = 128,
     LIMIT_QUERY_BYTES = 8192,
     LIMIT_CONNECTIONS = 1024,
@@ -47,7 +48,7 @@ enum {
     LIMIT_MODEL_FILE_BYTES = 1 << 30,
     LIMIT_GENERATED_SAMPLES = 1000000,
     LIMIT_JOBS_QUEUED = 10000,
-    LIMIT_LOSS_POINTS = 1000,                /* batch points in one /loss reply */
+    LIMIT_LOSS_POINTS = 1000, /* batch points in one /loss reply */
     LIMIT_TOOL_ELEMENTS = 1 << 16,
 };
 

@@ -18,8 +18,8 @@ struct cnn_param {
     int node;
     const char *role; /* "weight", "bias", "running_mean", "running_var" */
     bool trainable;
-    int fan_in;       /* of initialisation; 0 for what is not initialised at random */
-    int rank;         /* of dims: canonical (ONNX, PyTorch) order: [out,in/groups,k...], [out,in], [n] */
+    int fan_in; /* of initialisation; 0 for what is not initialised at random */
+    int rank;   /* of dims: canonical (ONNX, PyTorch) order: [out,in/groups,k...], [out,in], [n] */
     int dims[2 + CNN_AXES];
     size_t offset, count; /* floats into cnn_net.params */
 };
@@ -29,7 +29,7 @@ struct cnn_node {
     struct cnn_layer_spec spec; /* name filled in, padding resolved into before/after */
     int inputs[CNN_INPUTS_MAX]; /* node indexes or CNN_FROM_INPUT */
     int input_count;
-    int consumer_count;         /* nodes that read this one's output */
+    int consumer_count; /* nodes that read this one's output */
     struct cnn_shape in[CNN_INPUTS_MAX], out;
     int param_first, param_count; /* its tensors in cnn_net.tensors */
 };

@@ -94,8 +94,7 @@ struct cnn_spec {
 /* Appends a layer of this type with every option at its default (kernel 1, stride 1, padding
  * valid, bias on, groups 1, ...; pooling stride 0 = the kernel) and returns it, valid until the
  * next append; NULL past CNN_LAYERS_MAX (ERR_INVALID) or out of memory. */
-struct cnn_layer_spec *cnn_spec_add(struct cnn_spec *spec, enum cnn_layer_type type,
-                                    struct err *e);
+struct cnn_layer_spec *cnn_spec_add(struct cnn_spec *spec, enum cnn_layer_type type, struct err *e);
 bool cnn_spec_copy(struct cnn_spec *to, const struct cnn_spec *from, struct err *e);
 void cnn_spec_clear(struct cnn_spec *spec);
 

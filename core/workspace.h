@@ -13,8 +13,8 @@ enum cnn_mode { CNN_INFER, CNN_TRAIN };
 struct cnn_workspace;
 
 /* For up to `capacity` samples at a time; borrows net, which must outlive it. */
-struct cnn_workspace *cnn_workspace_new(const struct cnn_net *net, int capacity,
-                                        enum cnn_mode mode, struct err *e);
+struct cnn_workspace *cnn_workspace_new(const struct cnn_net *net, int capacity, enum cnn_mode mode,
+                                        struct err *e);
 void cnn_workspace_free(struct cnn_workspace *ws);
 int cnn_workspace_capacity(const struct cnn_workspace *ws);
 size_t cnn_workspace_bytes(const struct cnn_workspace *ws);

@@ -8,7 +8,7 @@
 #include "err.h"
 
 struct idx {
-    int rank;          /* 1..4; values are unsigned bytes (type 0x08), the only type read */
+    int rank; /* 1..4; values are unsigned bytes (type 0x08), the only type read */
     uint32_t dims[4];
     const uint8_t *data; /* borrowed from the input */
     size_t count;

@@ -20,7 +20,6 @@ bool onnx_write(const struct cnn_net *net, const struct model_meta *meta, struct
                 struct err *e);
 /* The net (cnn_net_free) and its metadata (model_meta_clear); labels are "0","1",... when the
  * file has none. */
-struct cnn_net *onnx_read(const void *bytes, size_t size, struct model_meta *meta,
-                          struct err *e);
+struct cnn_net *onnx_read(const void *bytes, size_t size, struct model_meta *meta, struct err *e);
 
 #endif

@@ -26,10 +26,10 @@ struct predict_batch {
 
 /* ERR_MEDIA_TYPE for a type we do not read, ERR_INVALID for a wrong shape ("expected 784 numbers
  * for [1,28,28], got 783"), ERR_UNPROCESSABLE for a broken picture, ERR_TOO_LARGE past
- * LIMIT_PREDICT_SAMPLES. Sniffs pictures, and JSON by a first `{` or `[`, whatever the type says. */
+ * LIMIT_PREDICT_SAMPLES. Sniffs pictures, and JSON by a first `{` or `[`, whatever the type says.
+ */
 bool predict_body_decode(const struct predict_body *body, const struct cnn_shape *shape,
-                         const struct preprocess *pre, struct predict_batch *batch,
-                         struct err *e);
+                         const struct preprocess *pre, struct predict_batch *batch, struct err *e);
 void predict_batch_clear(struct predict_batch *batch);
 
 #endif

@@ -14,7 +14,7 @@ struct app {
     struct store *store;
     struct registry *registry;
     struct jobs *jobs;
-    atomic_bool ready;    /* false while loading and draining: /health/ready answers 503 */
+    atomic_bool ready; /* false while loading and draining: /health/ready answers 503 */
     atomic_bool draining;
 };
 

@@ -7,14 +7,14 @@
 #include "err.h"
 
 struct config {
-    char listen[128];     /* "127.0.0.1:8080"; port 0 = any free one, printed at start */
-    char data_dir[4096];  /* default "./strided-data" */
-    int threads;          /* of one training job and of an evaluation; default: all cores */
-    int http_threads;     /* of the HTTP server; default 4 */
-    int work_threads;     /* that run requests which take long; default 4 */
-    int drain_s;          /* how long SIGTERM waits for requests in flight; default 10 */
-    bool bootstrap;       /* make a first dataset and model in an empty data directory */
-    bool access_log;      /* default on */
+    char listen[128];    /* "127.0.0.1:8080"; port 0 = any free one, printed at start */
+    char data_dir[4096]; /* default "./strided-data" */
+    int threads;         /* of one training job and of an evaluation; default: all cores */
+    int http_threads;    /* of the HTTP server; default 4 */
+    int work_threads;    /* that run requests which take long; default 4 */
+    int drain_s;         /* how long SIGTERM waits for requests in flight; default 10 */
+    bool bootstrap;      /* make a first dataset and model in an empty data directory */
+    bool access_log;     /* default on */
 };
 
 /* Reads argv after the subcommand, the environment and the file named by --config. On failure *e

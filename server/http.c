@@ -316,7 +316,7 @@ static enum MHD_Result receive(struct exchange *x, const char *data, size_t size
     repeat_lost_end(x);
     if (x->stage == STAGE_REFUSED) {
         x->discarded += size;
-        return x->discarded > LIMIT_BODY_MEMORY_BYTES ? MHD_NO : MHD_YES;
+        return x->discarded > LIMIT_REFUSED_BODY_BYTES ? MHD_NO : MHD_YES;
     }
     if (http_body_add(&x->body, data, size, &e))
         return MHD_YES;

@@ -38,8 +38,8 @@ void harness_close(const float *a, const float *b, size_t n, double tolerance, c
     for (size_t i = 0; i < n; i++) {
         double bound = tolerance * fmax(1, fabs((double)b[i]));
         double difference = fabs((double)a[i] - (double)b[i]);
-        ck_assert_msg(difference <= bound, "%s[%zu] is %.9g, expected %.9g", what, i, (double)a[i],
-                      (double)b[i]);
+        if (!(difference <= bound)) /* not ck_assert: passing ones cost a message each */
+            ck_abort_msg("%s[%zu] is %.9g, expected %.9g", what, i, (double)a[i], (double)b[i]);
     }
 }
 

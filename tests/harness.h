@@ -14,11 +14,11 @@
  * timeout_s seconds (10 times more under a sanitizer or valgrind: STRIDED_TEST_SLOW is set). */
 int harness_run(const char *name, const TTest *const *tests, size_t count, double timeout_s);
 
-#define TEST_PROGRAM(name, ...)                                                                    \
-    int main(void)                                                                                 \
-    {                                                                                              \
-        const TTest *const tests[] = {__VA_ARGS__};                                                \
-        return harness_run(name, tests, sizeof tests / sizeof tests[0], 60);                       \
+#define TEST_PROGRAM(name, ...)                                              \
+    int main(void)                                                           \
+    {                                                                        \
+        const TTest *const tests[] = {__VA_ARGS__};                          \
+        return harness_run(name, tests, sizeof tests / sizeof tests[0], 60); \
     }
 
 /* ../shared/data/<file>, or NULL after printing "skipped: no ../shared/data" (the runner counts

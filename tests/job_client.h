@@ -3,8 +3,8 @@
 #ifndef STRIDED_TESTS_JOB_CLIENT_H
 #define STRIDED_TESTS_JOB_CLIENT_H
 
-#include <check.h>
 #include <cJSON.h>
+#include <check.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
