@@ -117,30 +117,62 @@ START_TEST(loss_as_csv_has_a_line_an_epoch)
 }
 END_TEST
 
-/* Epochs of 50 batches that take some tenths of a second each: the first lasts long. */
-START_TEST(loss_of_the_epoch_in_progress_is_there)
+/* Runs until it is stopped, 20 batches an epoch. */
+#define ENDLESS                                                                                  \
+    "{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":\"shapes-cnn\",\"batch_size\":10," \
+    "\"epochs\":100000}"
+
+static struct daemon make_endless(char id[24])
 {
     struct daemon daemon;
-    char id[24];
     daemon_start(&daemon, NULL);
-    make_shapes(&daemon, 20000, 10);
-    post_job(&daemon,
-             "{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":\"mnist-cnn\",\"batch_"
-             "size\":400}",
-             id);
+    make_shapes(&daemon, TRAIN, TEST);
+    post_job(&daemon, ENDLESS, id);
     wait_running(&daemon, id);
-    cJSON *loss = get_json(&daemon, "/jobs/1/loss", "");
-    ck_assert_int_eq(cJSON_GetArraySize(member(loss, "epochs")), 0);
-    ck_assert_int_gt(cJSON_GetArraySize(member(loss, "batches")), 0);
-    cJSON_Delete(loss);
-    cJSON *job = get_json(&daemon, "/jobs/1", "");
-    ck_assert_str_eq(text(job, "state"), "running");
-    ck_assert_int_eq((int)number(job, "epoch"), 1);
-    ck_assert_int_eq((int)number(job, "batches"), 50);
-    ck_assert_double_gt(number(job, "loss"), 0);
-    ck_assert_double_gt(number(job, "samples_per_second"), 0);
-    ck_assert_double_gt(number(job, "eta_seconds"), 0);
-    cJSON_Delete(job);
+    return daemon;
+}
+
+START_TEST(loss_holds_points_of_the_epoch_in_progress)
+{
+    char id[24];
+    struct daemon daemon = make_endless(id);
+    /* Sooner or later a look falls into the middle of an epoch. */
+    for (bool seen = false; !seen;) {
+        cJSON *loss = get_json(&daemon, "/jobs/%s/loss", id);
+        const cJSON *batches = member(loss, "batches"), *point, *before = NULL;
+        int epochs = cJSON_GetArraySize(member(loss, "epochs"));
+        cJSON_ArrayForEach(point, batches)
+        {
+            /* In order, and none twice. */
+            if (before)
+                ck_assert_double_gt(number(point, "epoch") * 1000 + number(point, "batch"),
+                                    number(before, "epoch") * 1000 + number(before, "batch"));
+            before = point;
+        }
+        seen = before && number(before, "epoch") > epochs;
+        cJSON_Delete(loss);
+    }
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_running_job_shows_how_far_it_is)
+{
+    char id[24];
+    struct daemon daemon = make_endless(id);
+    for (bool seen = false; !seen;) {
+        cJSON *job = get_json(&daemon, "/jobs/%s", id);
+        ck_assert_str_eq(text(job, "state"), "running");
+        ck_assert_int_ge((int)number(job, "epoch"), 1);
+        ck_assert_int_eq((int)number(job, "batches"), TRAIN / 10);
+        seen = number(job, "batch") > 0;
+        if (seen) {
+            ck_assert_double_gt(number(job, "loss"), 0);
+            ck_assert_double_ge(number(job, "samples_per_second"), 0);
+            ck_assert_double_ge(number(job, "eta_seconds"), 0);
+        }
+        cJSON_Delete(job);
+    }
     daemon_stop(&daemon);
 }
 END_TEST
@@ -239,19 +271,19 @@ END_TEST
 
 START_TEST(reports_that_are_not_there_yet_are_not_found)
 {
-    struct daemon daemon;
-    char id[24];
-    daemon_start(&daemon, NULL);
-    make_shapes(&daemon, 20000, 10);
-    post_job(&daemon,
-             "{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":\"mnist-cnn\",\"batch_"
-             "size\":400}",
-             id);
-    wait_running(&daemon, id);
-    struct reply reply = client_get(&daemon, "/jobs/1/confusion");
+    char running[24], queued[24];
+    struct daemon daemon = make_endless(running);
+    post_job(&daemon, ENDLESS, queued);
+    struct reply reply = client_get(&daemon, "/jobs/2/confusion");
     reply_expect_problem(&reply, 404, "no confusion matrix");
+    reply = client_get(&daemon, "/jobs/2/failures");
+    reply_expect_problem(&reply, 404, "no failures");
     reply = client_get(&daemon, "/jobs/1/failures");
     reply_expect_problem(&reply, 404, "no failures");
+    cJSON *loss = get_json(&daemon, "/jobs/2/loss", "");
+    ck_assert_int_eq(cJSON_GetArraySize(member(loss, "epochs")), 0);
+    ck_assert_int_eq(cJSON_GetArraySize(member(loss, "batches")), 0);
+    cJSON_Delete(loss);
     daemon_stop(&daemon);
 }
 END_TEST
@@ -361,7 +393,8 @@ END_TEST
 
 TEST_PROGRAM("server_reports", loss_lists_epochs_and_fixed_points_between,
              loss_since_an_epoch_leaves_out_the_ones_before, loss_as_csv_has_a_line_an_epoch,
-             loss_of_the_epoch_in_progress_is_there, confusion_counts_every_test_sample_once,
+             loss_holds_points_of_the_epoch_in_progress, a_running_job_shows_how_far_it_is,
+             confusion_counts_every_test_sample_once,
              confusion_normalized_by_rows_columns_or_all_sums_to_one,
              confusion_of_an_epoch_is_that_epochs, confusion_comes_as_csv_and_as_a_picture,
              reports_that_are_not_there_yet_are_not_found, failures_are_the_matrix_off_its_diagonal,
