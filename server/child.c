@@ -222,6 +222,7 @@ void child_read_errors(struct child *child)
 
 void child_signal(const struct child *child, int signal)
 {
+    CHECK(child->pid > 0); /* 0 would be our own group */
     kill(-child->pid, signal);
 }
 

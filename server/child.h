@@ -18,7 +18,7 @@ enum {
 };
 
 struct child {
-    pid_t pid;
+    pid_t pid; /* 0: none */
     /* To poll for reading; -1 when closed. `progress` closes when the process ends: nobody else
      * holds its other end. */
     int progress, errors;

@@ -31,7 +31,7 @@
 
 enum {
     TERM_GRACE_MS = 5000,               /* from SIGTERM to SIGKILL */
-    STORE_RETRY_MS = 1000,              /* after the queue could not be read */
+    STORE_RETRY_MS = 1000,              /* after the store failed */
     POINTS_MAX = 2 * WORKER_POINTS + 1, /* of one epoch, see worker_is_point */
 };
 
@@ -45,6 +45,11 @@ struct run {
     struct progress done; /* type PROGRESS_DONE once it came; owned */
     struct progress fail; /* type PROGRESS_FAIL once it came */
     int64_t kill_at_ms;   /* monotonic; 0 = no SIGTERM sent */
+
+    /* The end of a job whose process has ended, until the store takes it (a disk may be full). */
+    bool ending;
+    enum job_state end_state;
+    char end_reason[CHILD_REASON_BYTES];
 };
 
 struct jobs {
@@ -266,16 +271,30 @@ static bool publish(struct jobs *jobs, struct err *e)
            end_run(jobs, JOB_SUCCEEDED, "", &row, model, e);
 }
 
-/* Every way a job can end but success; a store that cannot take even that leaves the job
- * `running` in the catalogue, and the next start of the daemon fails it. */
+/* Forgets the run once its end is stored; else the scheduler tries again later, and starts no other
+ * job before. */
+static bool store_end(struct jobs *jobs)
+{
+    struct run *run = &jobs->run;
+    struct err e;
+    if (!end_run(jobs, run->end_state, run->end_reason, NULL, NULL, &e)) {
+        log_job(LOG_ERROR, "job_end_not_stored", &run->row, "error", e.detail);
+        return false;
+    }
+    forget_run(jobs);
+    return true;
+}
+
+/* Every way a job can end but success. */
 static void end_without_model(struct jobs *jobs, enum job_state state, const char *reason)
 {
-    struct err e;
+    struct run *run = &jobs->run;
     if (state == JOB_FAILED)
-        log_job(LOG_WARN, "job_failed", &jobs->run.row, "error", reason);
-    if (!end_run(jobs, state, state == JOB_FAILED ? reason : "", NULL, NULL, &e))
-        log_job(LOG_ERROR, "job_end_not_stored", &jobs->run.row, "error", e.detail);
-    forget_run(jobs);
+        log_job(LOG_WARN, "job_failed", &run->row, "error", reason);
+    run->ending = true;
+    run->end_state = state;
+    snprintf(run->end_reason, sizeof run->end_reason, "%s", state == JOB_FAILED ? reason : "");
+    store_end(jobs);
 }
 
 /* A cancel that comes after this finds the job ended or, for the moment of publishing, is too
@@ -287,6 +306,13 @@ static bool take_cancel(struct jobs *jobs)
     jobs->cancel_closed = true;
     pthread_mutex_unlock(&jobs->lock);
     return asked;
+}
+
+/* Failed for this reason, unless a cancel was asked for. */
+static void end_unfinished(struct jobs *jobs, const char *reason)
+{
+    bool asked = take_cancel(jobs);
+    end_without_model(jobs, asked ? JOB_CANCELLED : JOB_FAILED, reason);
 }
 
 /* The process has closed its end of the progress pipe and all it said is read. */
@@ -343,7 +369,9 @@ static int start_next(struct jobs *jobs)
             return -1;
         if (launch(jobs, &e))
             return -1;
-        end_without_model(jobs, JOB_FAILED, e.detail);
+        end_unfinished(jobs, e.detail);
+        if (jobs->run.ending)
+            return STORE_RETRY_MS;
     }
 }
 
@@ -368,7 +396,7 @@ static int press_cancel(struct jobs *jobs, bool asked)
 static void wait_and_serve(struct jobs *jobs, int timeout_ms)
 {
     struct run *run = &jobs->run;
-    bool running = run->row.id != 0;
+    bool running = run->child.pid != 0;
     /* After an error of ours nothing more is read; without POLLIN poll still tells of the end. */
     struct pollfd fds[3] = {
         {.fd = jobs->wake, .events = POLLIN},
@@ -392,6 +420,34 @@ static void wait_and_serve(struct jobs *jobs, int timeout_ms)
         finish(jobs);
 }
 
+/* What can be done now; returns how long to sleep if nothing happens. */
+static int advance(struct jobs *jobs, bool cancel)
+{
+    struct run *run = &jobs->run;
+    if (run->child.pid != 0)
+        return press_cancel(jobs, cancel);
+    if (run->ending && !store_end(jobs))
+        return STORE_RETRY_MS;
+    return start_next(jobs);
+}
+
+/* The daemon stops: so does the job. */
+static void stop_run(struct jobs *jobs)
+{
+    struct run *run = &jobs->run;
+    char reason[CHILD_REASON_BYTES];
+    if (run->child.pid != 0) {
+        child_signal(&run->child, SIGKILL);
+        child_reap(&run->child, reason);
+        end_unfinished(jobs, "the daemon was stopped");
+    } else if (run->ending) {
+        store_end(jobs);
+    }
+    /* What the store would not take until now, the next start fails as interrupted. */
+    if (run->ending)
+        forget_run(jobs);
+}
+
 static void *scheduler(void *arg)
 {
     struct jobs *jobs = arg;
@@ -401,18 +457,9 @@ static void *scheduler(void *arg)
         pthread_mutex_unlock(&jobs->lock);
         if (stopping)
             break;
-        int timeout_ms = jobs->run.row.id ? press_cancel(jobs, cancel) : start_next(jobs);
-        wait_and_serve(jobs, timeout_ms);
+        wait_and_serve(jobs, advance(jobs, cancel));
     }
-    if (jobs->run.row.id) {
-        char reason[CHILD_REASON_BYTES];
-        child_signal(&jobs->run.child, SIGKILL);
-        child_reap(&jobs->run.child, reason);
-        if (take_cancel(jobs))
-            end_without_model(jobs, JOB_CANCELLED, "");
-        else
-            end_without_model(jobs, JOB_FAILED, "the daemon was stopped");
-    }
+    stop_run(jobs);
     return NULL;
 }
 

@@ -84,7 +84,8 @@ bool store_job_get(struct store *store, int64_t id, struct store_job *row, struc
 /* Newest first. */
 bool store_jobs(struct store *store, struct store_job **rows, int *count, struct err *e);
 bool store_job_count(struct store *store, enum job_state state, int *count, struct err *e);
-/* The oldest queued job becomes running and is returned; *found false when none waits. */
+/* The oldest queued job becomes running and is returned; when none waits or on failure *found is
+ * false and row->id 0. */
 bool store_job_start_next(struct store *store, struct store_job *row, bool *found, struct err *e);
 bool store_job_started(struct store *store, int64_t id, const struct progress *start,
                        struct err *e);

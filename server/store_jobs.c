@@ -195,6 +195,7 @@ bool store_job_start_next(struct store *store, struct store_job *row, bool *foun
         snprintf(row->started, sizeof row->started, "%s", now);
     } else if (*found) {
         store_job_clear(row);
+        *row = (struct store_job){.id = 0};
         *found = false;
     }
     return ok;

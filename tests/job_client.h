@@ -5,8 +5,10 @@
 
 #include <cJSON.h>
 #include <check.h>
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -108,6 +110,36 @@ static inline cJSON *run_job(const struct daemon *daemon, const char *body)
     ck_assert_msg(strcmp(text(job, "state"), "succeeded") == 0, "job %s: %s", id,
                   cJSON_PrintUnformatted(member(job, "error")));
     return job;
+}
+
+/* The one child process of the daemon; 0 when no worker runs. */
+static inline pid_t find_worker(const struct daemon *daemon)
+{
+    pid_t worker = 0;
+    DIR *proc = opendir("/proc");
+    ck_assert_ptr_nonnull(proc);
+    for (struct dirent *entry; (entry = readdir(proc));) {
+        char path[300], line[512] = "";
+        snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
+        FILE *file = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' ? fopen(path, "r") : NULL;
+        if (!file)
+            continue;
+        /* "pid (name) state ppid ..." */
+        const char *end = fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
+        int parent = 0;
+        if (end && sscanf(end + 1, " %*c %d", &parent) == 1 && parent == daemon->pid)
+            worker = (pid_t)atoi(entry->d_name);
+        fclose(file);
+    }
+    closedir(proc);
+    return worker;
+}
+
+static inline pid_t worker_of(const struct daemon *daemon)
+{
+    pid_t worker = find_worker(daemon);
+    ck_assert_int_gt(worker, 0);
+    return worker;
 }
 
 #endif

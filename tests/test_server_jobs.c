@@ -1,5 +1,4 @@
 /* Training jobs through the real daemon: posted, run, cancelled, killed, kept. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,30 +20,6 @@ static struct daemon make_small(void)
     daemon_start(&daemon, NULL);
     make_shapes(&daemon, 200, 50);
     return daemon;
-}
-
-/* The one child process of the daemon: its worker. */
-static pid_t worker_of(const struct daemon *daemon)
-{
-    pid_t worker = 0;
-    DIR *proc = opendir("/proc");
-    ck_assert_ptr_nonnull(proc);
-    for (struct dirent *entry; (entry = readdir(proc));) {
-        char path[300], line[512] = "";
-        snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
-        FILE *file = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' ? fopen(path, "r") : NULL;
-        if (!file)
-            continue;
-        /* "pid (name) state ppid ..." */
-        const char *end = fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
-        int parent = 0;
-        if (end && sscanf(end + 1, " %*c %d", &parent) == 1 && parent == daemon->pid)
-            worker = (pid_t)atoi(entry->d_name);
-        fclose(file);
-    }
-    closedir(proc);
-    ck_assert_int_gt(worker, 0);
-    return worker;
 }
 
 static void expect_state(const struct daemon *daemon, const char *id, const char *state)
