@@ -15,7 +15,7 @@ static const char job[] = "{\"model\":\"shapes\",\"dataset\":\"shapes\","
                           "\"architecture\":\"shapes-cnn\",\"epochs\":5,\"batch_size\":10,"
                           "\"optimizer\":{\"type\":\"adam\",\"lr\":0.01},\"seed\":0}";
 
-/* No jobs, no models, and no datasets but the one that a bootstrap cut short leaves behind. */
+/* No models, and no dataset and jobs but those that a bootstrap cut short leaves behind. */
 static bool catalogue_is_new(struct store *store, bool *is_new, bool *has_dataset, struct err *e)
 {
     struct store_job *jobs = NULL;
@@ -26,9 +26,12 @@ static bool catalogue_is_new(struct store *store, bool *is_new, bool *has_datase
               store_models(store, &models, &model_count, e) &&
               store_datasets(store, &datasets, &dataset_count, e);
     *has_dataset = ok && dataset_count == 1 && strcmp(datasets[0].name, name) == 0;
-    *is_new = ok && job_count == 0 && model_count == 0 && (dataset_count == 0 || *has_dataset);
-    for (int i = 0; i < job_count; i++)
+    *is_new = ok && model_count == 0 && (dataset_count == 0 || *has_dataset);
+    for (int i = 0; i < job_count; i++) {
+        if (jobs[i].state != JOB_FAILED || strcmp(jobs[i].model, name) != 0)
+            *is_new = false;
         store_job_clear(&jobs[i]);
+    }
     for (int i = 0; i < dataset_count; i++)
         store_dataset_clear(&datasets[i]);
     free(jobs);

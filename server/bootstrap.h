@@ -4,9 +4,9 @@
 
 #include "app.h"
 
-/* With an empty catalogue and the setting on: makes the dataset "shapes" and posts a job that
- * trains a small model "shapes" on it, in a second or so; waits for neither job nor model. Else
- * does nothing. */
+/* With an empty catalogue (or what an earlier start that was cut short left) and the setting on:
+ * makes the dataset "shapes" and posts a job that trains a small model "shapes" on it, in a second
+ * or so; waits for neither job nor model. Else does nothing. */
 bool bootstrap_run(struct app *app, struct err *e);
 
 #endif

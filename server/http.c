@@ -29,7 +29,6 @@
 #include "http_body.h"
 #include "http_head.h"
 #include "http_id.h"
-#include "http_listen.h"
 #include "http_problem.h"
 #include "http_target.h"
 #include "limits.h"
@@ -521,8 +520,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *server, const struct 
 static void server_free(struct http_server *server)
 {
     pool_free(server->pool);
-    if (server->listen_fd >= 0)
-        close(server->listen_fd);
+    close(server->listen_fd);
     pthread_cond_destroy(&server->idle);
     pthread_mutex_destroy(&server->mutex);
     free(server);
@@ -538,20 +536,19 @@ static void init_locks(struct http_server *server)
     pthread_condattr_destroy(&attributes);
 }
 
-struct http_server *http_start(const struct config *config, struct app *app, int *port,
+struct http_server *http_start(const struct config *config, struct app *app, int listen_fd,
                                struct err *e)
 {
     struct http_server *server = calloc(1, sizeof *server);
     if (!server) {
+        close(listen_fd);
         err_no_memory(e);
         return NULL;
     }
     init_locks(server);
     server->app = app;
     server->access_log = config->access_log;
-    server->listen_fd = http_listen(config->listen, port, e);
-    if (server->listen_fd < 0)
-        goto failed;
+    server->listen_fd = listen_fd;
     server->pool = pool_new(config->work_threads, LIMIT_WORK_QUEUE, e);
     if (!server->pool)
         goto failed;

@@ -61,8 +61,9 @@ typedef bool http_handler(struct app *app, const struct http_request *request,
 int http_status_of(enum err_code code);
 
 struct http_server;
-/* Listens and serves `app` through router.h's routes. Writes the bound port to *port. */
-struct http_server *http_start(const struct config *config, struct app *app, int *port,
+/* Serves `app` through router.h's routes on a listening socket, which it closes at the end, also
+ * when it fails. */
+struct http_server *http_start(const struct config *config, struct app *app, int listen_fd,
                                struct err *e);
 /* Stops accepting, answers new requests on kept connections with 503, waits up to drain_s for the
  * ones in flight, then closes and frees all. */

@@ -15,16 +15,19 @@
  * or the store's is taken, never the other way round.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "app.h"
 #include "bootstrap.h"
 #include "files.h"
 #include "http.h"
+#include "http_listen.h"
 #include "log.h"
 #include "worker.h"
 
@@ -56,6 +59,19 @@ static int fail(const char *what, const struct err *e)
 {
     fprintf(stderr, "strided: %s: %s\n", what, e->detail);
     return EXIT_FAILURE;
+}
+
+/* Where a standard stream is closed a file of ours would take its number, and the log its place. */
+static bool open_streams(struct err *e)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd < 0)
+        return err_set(e, ERR_IO, "cannot open '/dev/null': %s", strerror(errno));
+    close(fd);
+    return true;
 }
 
 /* Each connection, mapped file and worker takes descriptors. */
@@ -126,11 +142,10 @@ static void wait_for_stop(const sigset_t *stop)
     pthread_sigmask(SIG_UNBLOCK, stop, NULL);
 }
 
-static int serve_http(struct app *app, const sigset_t *stop)
+static int serve_http(struct app *app, int listen_fd, int port, const sigset_t *stop)
 {
     struct err e = {0};
-    int port = 0;
-    struct http_server *server = http_start(&app->config, app, &port, &e);
+    struct http_server *server = http_start(&app->config, app, listen_fd, &e);
     if (!server)
         return fail("cannot serve", &e);
     atomic_store(&app->ready, true);
@@ -143,11 +158,32 @@ static int serve_http(struct app *app, const sigset_t *stop)
     return EXIT_SUCCESS;
 }
 
+/* Listens first: where that fails, no job is started and nothing is made. */
+static int serve(struct app *app, const sigset_t *stop)
+{
+    struct err e = {0};
+    int port = 0;
+    int listen_fd = http_listen(app->config.listen, &port, &e);
+    if (listen_fd < 0)
+        return fail("cannot serve", &e);
+    int status;
+    if (open_app(app, &e)) {
+        status = serve_http(app, listen_fd, port, stop);
+    } else {
+        status = fail("cannot start", &e);
+        close(listen_fd);
+    }
+    close_app(app);
+    return status;
+}
+
 static int serve_main(int argc, char **argv)
 {
     static struct app app;
     struct err e = {0};
     bool help = false;
+    if (!open_streams(&e))
+        return fail("serve", &e);
     if (!config_load(&app.config, argc, argv, &help, &e)) {
         fail("serve", &e);
         return EXIT_USAGE;
@@ -159,9 +195,7 @@ static int serve_main(int argc, char **argv)
     sigset_t stop;
     block_stop_signals(&stop);
     raise_descriptor_limit();
-    int status = open_app(&app, &e) ? serve_http(&app, &stop) : fail("cannot start", &e);
-    close_app(&app);
-    return status;
+    return serve(&app, &stop);
 }
 
 int main(int argc, char **argv)
