@@ -228,10 +228,12 @@ static bool end_run(struct jobs *jobs, enum job_state state, const char *error,
     struct run *run = &jobs->run;
     const struct progress *done = run->done.type == PROGRESS_DONE ? &run->done : NULL;
     pthread_mutex_lock(&jobs->lock);
+    registry_hold(jobs->registry);
     bool ok = store_job_end(jobs->store, run->row.id, state, error,
                             state == JOB_SUCCEEDED ? done : NULL, row, e);
     if (ok && model)
         registry_serve(jobs->registry, model);
+    registry_let_go(jobs->registry);
     if (ok) {
         jobs->live = (struct jobs_live){0};
         jobs->point_count = 0;

@@ -1,5 +1,7 @@
-/* Locks: registry.mutex guards the list, the entries' counts, which are active, and
- * their idle workspaces. It is never held while a file is read, the store is asked, or a net runs.
+/* Locks: registry.mutex guards the list, the entries' counts, which are active, and their idle
+ * workspaces. It is never held while a file is read, the store is asked, or a net runs.
+ * registry.change makes the catalogue's rows and the list change as one: held over both by whoever
+ * publishes or deletes, and taken before the store's mutex and registry.mutex.
  *
  * A version that could not be loaded stays in the list without a net: it is known, refused with a
  * clear text, and can be deleted.
@@ -35,7 +37,7 @@ struct entry {
 
 struct registry {
     struct store *store;
-    pthread_mutex_t mutex;
+    pthread_mutex_t change, mutex;
     struct entry *entries; /* newest first */
 };
 
@@ -128,6 +130,7 @@ struct registry *registry_new(struct store *store)
     if (!registry)
         return NULL;
     registry->store = store;
+    pthread_mutex_init(&registry->change, NULL);
     pthread_mutex_init(&registry->mutex, NULL);
     return registry;
 }
@@ -142,6 +145,7 @@ void registry_free(struct registry *registry)
         entry_free(entry);
     }
     pthread_mutex_destroy(&registry->mutex);
+    pthread_mutex_destroy(&registry->change);
     free(registry);
 }
 
@@ -217,6 +221,16 @@ fail:
         entry_free(entry);
     file_remove(temp, &ignored); /* the first failure is the one to tell */
     return false;
+}
+
+void registry_hold(struct registry *registry)
+{
+    pthread_mutex_lock(&registry->change);
+}
+
+void registry_let_go(struct registry *registry)
+{
+    pthread_mutex_unlock(&registry->change);
 }
 
 void registry_serve(struct registry *registry, struct model *model)
@@ -366,19 +380,6 @@ void registry_workspace_give(struct registry *registry, struct model *model,
 
 /* ---- deleting ---- */
 
-/* The newest version known by this name; 0 if none. */
-static int newest_version(struct registry *registry, const char *name)
-{
-    int newest = 0;
-    pthread_mutex_lock(&registry->mutex);
-    for (struct entry *entry = registry->entries; entry; entry = entry->next) {
-        if (strcmp(entry->model.name, name) == 0 && entry->model.version > newest)
-            newest = entry->model.version;
-    }
-    pthread_mutex_unlock(&registry->mutex);
-    return newest;
-}
-
 /* Without an active version the newest becomes it, as in the store; the mutex is held. */
 static void activate_newest(struct registry *registry, const char *name)
 {
@@ -395,15 +396,14 @@ static void activate_newest(struct registry *registry, const char *name)
         newest->active = true;
 }
 
-/* Takes versions low..high out of the table, as a list of their own. */
-static struct entry *detach(struct registry *registry, const char *name, int low, int high)
+/* Takes this version (0 = all) out of the table, as a list of their own. */
+static struct entry *detach(struct registry *registry, const char *name, int version)
 {
     struct entry *detached = NULL;
     pthread_mutex_lock(&registry->mutex);
     for (struct entry **link = &registry->entries; *link;) {
         struct entry *entry = *link;
-        int version = entry->model.version;
-        if (strcmp(entry->model.name, name) != 0 || version < low || version > high) {
+        if (strcmp(entry->model.name, name) != 0 || (version && entry->model.version != version)) {
             link = &entry->next;
             continue;
         }
@@ -418,15 +418,14 @@ static struct entry *detach(struct registry *registry, const char *name, int low
 
 bool registry_delete(struct registry *registry, const char *name, int version, struct err *e)
 {
-    /* Looked up first: a version that is published while the store deletes stays. */
-    int newest = newest_version(registry, name);
-    if (!store_model_delete(registry->store, name, version, e))
-        return false;
-    int low = version ? version : 1, high = version ? version : newest;
-    for (struct entry *entry = detach(registry, name, low, high), *next; entry; entry = next) {
+    registry_hold(registry);
+    bool ok = store_model_delete(registry->store, name, version, e);
+    struct entry *entry = ok ? detach(registry, name, version) : NULL;
+    registry_let_go(registry);
+    for (struct entry *next; entry; entry = next) {
         next = entry->next;
         remove_file(&entry->model);
         registry_release(registry, &entry->model);
     }
-    return true;
+    return ok;
 }

@@ -1,8 +1,8 @@
 /* registry.h - the models that serve: loaded versions, counted references, atomic publication.
  *
- * The table is guarded by one mutex held only for look-ups and swaps. A version is immutable once
- * loaded; whoever acquired it may use it until release, also after a newer one took its place or
- * it was deleted. Each version keeps a pool of inference workspaces.
+ * The table is guarded by one mutex held only for look-ups and swaps, so that no request waits. A
+ * version is immutable once loaded; whoever acquired it may use it until release, also after a
+ * newer one took its place or it was deleted. Each version keeps a pool of inference workspaces.
  */
 #ifndef STRIDED_REGISTRY_H
 #define STRIDED_REGISTRY_H
@@ -30,10 +30,13 @@ bool registry_load(struct registry *registry, struct err *e);
 
 /* Takes a finished ONNX file (in tmp/; removed on failure): checks that it reads, moves it to its
  * place, and fills in what the catalogue's row must hold. The caller stores the row
- * (store_model_add or store_job_end) and then calls registry_serve; if storing fails,
- * registry_discard. */
+ * (store_model_add or store_job_end) and then calls registry_serve, both between registry_hold and
+ * registry_let_go, or a delete could come between and leave the version served; if storing
+ * fails, registry_discard. */
 bool registry_stage(struct registry *registry, const char *name, const char *temp, const char *job,
                     struct store_model *row, struct model **model, struct err *e);
+void registry_hold(struct registry *registry); /* deletes wait; take it before the store's mutex */
+void registry_let_go(struct registry *registry);
 void registry_serve(struct registry *registry, struct model *model);   /* takes model; active now */
 void registry_discard(struct registry *registry, struct model *model); /* and its file */
 

@@ -129,6 +129,42 @@ START_TEST(acquired_version_outlives_its_deletion)
 }
 END_TEST
 
+static void *delete_all(void *done)
+{
+    struct err e;
+    *(bool *)done = registry_delete(registry, "m", 0, &e);
+    return NULL;
+}
+
+START_TEST(a_delete_waits_for_the_publication_under_way)
+{
+    struct store_model row, *rows;
+    pthread_t deleter;
+    bool deleted = false;
+    int count = 1;
+    begin();
+    struct model *model = stage(&row);
+    char *path = strdup(model->path);
+    registry_hold(registry);
+    ck_assert(store_model_add(store, &row, &error));
+    ck_assert_int_eq(pthread_create(&deleter, NULL, delete_all, &deleted), 0);
+    /* Time enough for a delete that does not wait. */
+    for (int i = 0; i < 50 && count > 0; i++) {
+        usleep(1000);
+        ck_assert(store_models(store, &rows, &count, &error));
+        free(rows);
+    }
+    registry_serve(registry, model);
+    registry_let_go(registry);
+    pthread_join(deleter, NULL);
+    ck_assert(deleted);
+    ck_assert_ptr_null(registry_acquire(registry, "m", 0, &error));
+    ck_assert_int_ne(access(path, F_OK), 0);
+    free(path);
+    end();
+}
+END_TEST
+
 START_TEST(workspaces_are_reused)
 {
     begin();
@@ -197,5 +233,5 @@ END_TEST
 
 TEST_PROGRAM("server registry", staged_model_is_not_served_before_it_is_stored,
              discarded_model_takes_its_file_along, file_that_is_no_model_is_refused_and_removed,
-             acquired_version_outlives_its_deletion, workspaces_are_reused,
-             versions_come_and_go_under_running_predictions)
+             acquired_version_outlives_its_deletion, a_delete_waits_for_the_publication_under_way,
+             workspaces_are_reused, versions_come_and_go_under_running_predictions)
