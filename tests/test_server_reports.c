@@ -5,6 +5,9 @@
 #include "harness.h"
 #include "job_client.h"
 
+/* One thread is quickest for so little, above all under valgrind. */
+static const char *const one_thread[] = {"--threads", "1", NULL};
+
 enum { TRAIN = 200, TEST = 50, EPOCHS = 2 };
 
 /* Two epochs of a slow rate leave some of the test samples misclassified. */
@@ -15,7 +18,7 @@ enum { TRAIN = 200, TEST = 50, EPOCHS = 2 };
 static struct daemon make_job(void)
 {
     struct daemon daemon;
-    daemon_start(&daemon, NULL);
+    daemon_start(&daemon, one_thread);
     make_shapes(&daemon, TRAIN, TEST);
     cJSON_Delete(run_job(&daemon, JOB));
     return daemon;
@@ -125,7 +128,7 @@ END_TEST
 static struct daemon make_endless(char id[24])
 {
     struct daemon daemon;
-    daemon_start(&daemon, NULL);
+    daemon_start(&daemon, one_thread);
     make_shapes(&daemon, TRAIN, TEST);
     post_job(&daemon, ENDLESS, id);
     wait_running(&daemon, id);
@@ -354,7 +357,7 @@ END_TEST
 START_TEST(held_out_samples_are_judged_when_there_is_no_test_split)
 {
     struct daemon daemon;
-    daemon_start(&daemon, NULL);
+    daemon_start(&daemon, one_thread);
     make_shapes(&daemon, 100, 0);
     cJSON *job = run_job(&daemon, "{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":"
                                   "\"shapes-cnn\",\"epochs\":1,\"validation_split\":0.3}");
@@ -377,7 +380,7 @@ END_TEST
 START_TEST(a_dataset_with_nothing_to_judge_on_still_trains)
 {
     struct daemon daemon;
-    daemon_start(&daemon, NULL);
+    daemon_start(&daemon, one_thread);
     make_shapes(&daemon, 100, 0);
     cJSON *job = run_job(&daemon, "{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":"
                                   "\"shapes-cnn\",\"epochs\":1}");
