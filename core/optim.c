@@ -250,7 +250,7 @@ double cnn_schedule_lr(const struct cnn_schedule *schedule, double lr, int64_t s
     }
     if (schedule->type == CNN_COSINE) {
         double last = (double)steps_per_epoch * epochs - 1 - warmup;
-        double done = last > 0 ? fmin(1, past / last) : 1;
+        double done = last > 0 ? fmin(1, past / last) : 0;
         const double pi = 3.14159265358979323846;
         return schedule->min_lr + (lr - schedule->min_lr) * 0.5 * (1 + cos(pi * done));
     }

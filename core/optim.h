@@ -48,7 +48,7 @@ struct cnn_schedule {
     enum cnn_schedule_type type;
     int step_epochs;      /* step: every so many epochs ... */
     double gamma;         /* ... the rate is multiplied by this */
-    double min_lr;        /* cosine: the floor reached at the last step */
+    double min_lr;        /* cosine: the floor, reached at the last step of several */
     double warmup_epochs; /* linear from 0 over the first epochs; 0 = none. The type's own curve
                              starts where warm-up ends; the first step is above 0 */
 };

@@ -251,7 +251,16 @@ START_TEST(cosine_schedule_ends_at_its_floor)
     ck_assert_double_eq_tol(rate(&schedule, 0), 0.1, 1e-15);
     ck_assert_double_eq_tol(rate(&schedule, 13), 0.02 + 0.08 * 0.75, 1e-15); /* a third: cos 60° */
     ck_assert_double_eq_tol(rate(&schedule, 39), 0.02, 1e-15);
-    ck_assert_double_eq_tol(cnn_schedule_lr(&schedule, 0.1, 0, 1, 1), 0.02, 1e-15);
+}
+END_TEST
+
+/* A run of one step, or with one step left after warm-up, must not be spent at the floor of 0. */
+START_TEST(cosine_of_a_single_step_takes_it_at_the_full_rate)
+{
+    struct cnn_schedule schedule = {.type = CNN_COSINE};
+    ck_assert_double_eq_tol(cnn_schedule_lr(&schedule, 0.1, 0, 1, 1), 0.1, 1e-15);
+    schedule.warmup_epochs = 1;
+    ck_assert_double_eq_tol(cnn_schedule_lr(&schedule, 0.1, 1, 1, 2), 0.1, 1e-15);
 }
 END_TEST
 
@@ -345,6 +354,7 @@ TEST_PROGRAM("core_optim", sgd_is_a_step_down_the_gradient, sgd_weight_decay_add
              same_bits_with_any_number_of_threads, values_out_of_range_are_refused,
              options_of_other_types_are_refused, constant_schedule_stays,
              step_schedule_drops_every_step_epochs, cosine_schedule_ends_at_its_floor,
+             cosine_of_a_single_step_takes_it_at_the_full_rate,
              warmup_rises_in_a_line_and_then_the_curve_starts, bad_schedules_are_refused,
              clip_scales_down_to_the_limit, clip_leaves_what_is_within_the_limit,
              clip_reports_a_norm_that_is_not_finite, names_are_those_of_the_api)
