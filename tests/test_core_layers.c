@@ -105,19 +105,21 @@ START_TEST(conv_2d_true_convolution_valid_and_same)
 }
 END_TEST
 
-START_TEST(conv_2d_full_holds_same_and_valid_inside)
+START_TEST(conv_full_is_the_whole_convolution)
 {
-    struct cnn_shape input = net_shape(1, 4, 4, 0);
-    struct cnn_net *net = conv_net(input, 1, 3, 1, CNN_PAD_FULL, 0, flipped(convolving_kernel, 9));
-    struct cnn_shape grown = net_shape(1, 6, 6, 0);
-    ck_assert(cnn_shape_equal(cnn_net_output(net), &grown));
-    float *out = net_run(net, convolved_x);
-    ck_assert_float_eq(out[0], 1);          /* x[0,0] * kernel[0,0] */
-    ck_assert_float_eq(out[35], 2);         /* x[3,3] * kernel[2,2] */
-    ck_assert_float_eq(out[1 * 6 + 1], 11); /* the corner of "same" */
-    ck_assert_float_eq(out[2 * 6 + 2], 25); /* the corner of "valid" */
-    free(out);
-    cnn_net_free(net);
+    const float x1[] = {1, 3, 2, 4, 5, 6, 1, 3}, kernel1[] = {1, 0, 3, 1, 2};
+    const float full1[] = {1, 3, 5, 14, 16, 26, 24, 34, 19, 22, 5, 6};
+    expect_out(conv_net(net_shape(1, 8, 0, 0), 1, 5, 1, CNN_PAD_FULL, 0, flipped(kernel1, 5)), x1,
+               full1, 12);
+    const float full2[] = {1, 3,  5,  13, 6,  12, 6, 11, 25, 32, 13, 13, 6, 19, 25, 24, 13, 13,
+                           4, 13, 28, 25, 17, 11, 3, 11, 17, 14, 9,  4,  0, 3,  7,  7,  5,  2};
+    expect_out(
+        conv_net(net_shape(1, 4, 4, 0), 1, 3, 1, CNN_PAD_FULL, 0, flipped(convolving_kernel, 9)),
+        convolved_x, full2, 36);
+    /* In 3-D a cube of ones over one pixel is a cube of it. */
+    const float ones[] = {1, 1, 1, 1, 1, 1, 1, 1}, x3[] = {5};
+    const float full3[] = {5, 5, 5, 5, 5, 5, 5, 5};
+    expect_out(conv_net(net_shape(1, 1, 1, 1), 1, 2, 1, CNN_PAD_FULL, 0, ones), x3, full3, 8);
 }
 END_TEST
 
@@ -275,6 +277,17 @@ START_TEST(window_same_keeps_ceil_of_size_over_stride)
                 int odd = window.after[2] - window.before[2];
                 ck_assert(odd == 0 || odd == 1); /* the odd one goes after */
             }
+}
+END_TEST
+
+/* The extra zero of an even kernel stands after, as in TensorFlow, ONNX's SAME_UPPER and PyTorch.
+ */
+START_TEST(conv_same_with_an_even_kernel_pads_after)
+{
+    const float x[] = {1, 2, 3, 4}, kernel[] = {1, 10}, expected[] = {21, 32, 43, 4};
+    expect_out(conv_net(net_shape(1, 4, 0, 0), 1, 2, 1, CNN_PAD_SAME, 0, kernel), x, expected, 4);
+    const float strided[] = {21, 43};
+    expect_out(conv_net(net_shape(1, 4, 0, 0), 1, 2, 2, CNN_PAD_SAME, 0, kernel), x, strided, 2);
 }
 END_TEST
 
@@ -674,10 +687,11 @@ END_TEST
 
 TEST_PROGRAM("core layers", conv_sobel, conv_laplace_padded, conv_stride_two,
              conv_1d_true_convolution_same, conv_1d_true_convolution_strided,
-             conv_2d_true_convolution_valid_and_same, conv_2d_full_holds_same_and_valid_inside,
+             conv_2d_true_convolution_valid_and_same, conv_full_is_the_whole_convolution,
              conv_two_channels, conv_bias_is_added_once_a_filter, conv_worked_gradients,
              conv_3d_sums_a_cube, conv_dilation_skips, conv_groups_keep_channels_apart,
              window_sizes, window_same_keeps_ceil_of_size_over_stride,
+             conv_same_with_an_even_kernel_pads_after,
              window_same_and_full_count_the_dilated_kernel, max_pool_stride_defaults_to_its_size,
              max_pool_overlapping, max_pool_padding_never_wins, max_pool_keeps_channels_apart_in_3d,
              max_pool_lets_nan_through, avg_pool_counts_padding_only_when_told,
