@@ -127,7 +127,8 @@ static bool read_parts(const struct http_request *request, struct datasets_idx *
 static bool put_idx(struct app *app, const struct http_request *request, int *version,
                     struct err *e)
 {
-    struct datasets_idx idx = {.labels = http_query(request, "labels")};
+    struct datasets_idx idx = {.labels = http_query(request, "labels"),
+                               .decoded_max = LIMIT_DATASET_BODY_BYTES};
     int train = 0, test = 0;
     if (!api_query_int(request, "train", 1, CNN_SAMPLES_MAX, &train, e) ||
         !api_query_int(request, "test", 1, CNN_SAMPLES_MAX, &test, e) ||

@@ -33,6 +33,7 @@ struct datasets_idx {
     size_t sizes[4];
     uint32_t take[SPLIT_COUNT];
     const char *labels; /* "cat,dog" or NULL: the numbers */
+    size_t decoded_max; /* bytes of all gzip parts together, decompressed */
 };
 bool datasets_import_idx(struct store *store, const char *name, const struct datasets_idx *idx,
                          int *version, struct err *e);

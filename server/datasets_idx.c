@@ -28,17 +28,30 @@ static enum datasets_part labels_of(enum dataset_split split)
 
 /* ---- decoding and checking ---- */
 
+static bool inflate_part(struct import *import, const struct datasets_idx *request, int part,
+                         struct err *e)
+{
+    size_t left = request->decoded_max;
+    for (int i = 0; i < 4; i++)
+        left -= import->inflated[i].size;
+    if (inflate_bytes(request->bytes[part], request->sizes[part], left, &import->inflated[part], e))
+        return true;
+    if (e->code == ERR_TOO_LARGE)
+        err_set(e, ERR_TOO_LARGE, "parts decompress to more than %zu bytes in all",
+                request->decoded_max);
+    return false;
+}
+
 static bool decode_part(struct import *import, const struct datasets_idx *request, int part,
                         struct err *e)
 {
     const void *bytes = request->bytes[part];
     size_t size = request->sizes[part];
-    struct buf *inflated = &import->inflated[part];
     if (inflate_is_gzip(bytes, size)) {
-        if (!inflate_bytes(bytes, size, LIMIT_DATASET_BODY_BYTES, inflated, e))
+        if (!inflate_part(import, request, part, e))
             return err_within(e, "%s", datasets_part_names[part]);
-        bytes = inflated->data;
-        size = inflated->size;
+        bytes = import->inflated[part].data;
+        size = import->inflated[part].size;
     }
     if (!idx_parse(bytes, size, &import->idx[part], e))
         return err_within(e, "%s", datasets_part_names[part]);

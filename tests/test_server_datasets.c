@@ -276,6 +276,27 @@ START_TEST(idx_may_be_gzipped_and_without_a_test_part)
 }
 END_TEST
 
+START_TEST(gzip_parts_share_one_limit)
+{
+    struct err e;
+    int version;
+    struct part parts[] = {images("train_images", 50, 8), labels("train_labels", 50, 10)};
+    size_t decoded = parts[0].bytes.size + parts[1].bytes.size;
+    struct datasets_idx idx = {.decoded_max = decoded - 1};
+    for (int i = 0; i < 2; i++) {
+        gzip_part(&parts[i]);
+        idx.bytes[i] = parts[i].bytes.data;
+        idx.sizes[i] = parts[i].bytes.size;
+    }
+    ck_assert(!datasets_import_idx(NULL, "d", &idx, &version, &e));
+    ck_assert_int_eq(e.code, ERR_TOO_LARGE);
+    ck_assert_str_eq(e.field, "train_labels");
+    ck_assert_ptr_nonnull(strstr(e.detail, "in all"));
+    for (int i = 0; i < 2; i++)
+        buf_clear(&parts[i].bytes);
+}
+END_TEST
+
 START_TEST(idx_of_rank_4_has_channels)
 {
     daemon_start(&server, NULL);
@@ -499,9 +520,9 @@ TEST_PROGRAM("server datasets", generated_dataset_is_described_and_stored,
              second_put_makes_a_version_and_keeps_the_first, generator_requests_are_checked,
              other_types_are_refused_with_those_that_are_read,
              bad_dataset_name_is_refused_everywhere, idx_pairs_become_a_dataset,
-             idx_may_be_gzipped_and_without_a_test_part, idx_of_rank_4_has_channels,
-             train_and_test_keep_the_first_samples, labels_name_the_classes,
-             missing_repeated_and_unknown_parts_are_named,
+             idx_may_be_gzipped_and_without_a_test_part, gzip_parts_share_one_limit,
+             idx_of_rank_4_has_channels, train_and_test_keep_the_first_samples,
+             labels_name_the_classes, missing_repeated_and_unknown_parts_are_named,
              parts_that_do_not_fit_together_are_unprocessable, labels_with_a_gap_are_unprocessable,
              files_that_are_not_idx_are_named, broken_multipart_is_refused,
              failed_uploads_leave_no_files, list_holds_the_newest_version_of_each,
