@@ -1,6 +1,7 @@
 #include "api_query.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +43,12 @@ bool api_query_format(const struct http_request *request, const char *const *for
     for (*format = 0; formats[*format]; ++*format)
         if (strcmp(wanted, formats[*format]) == 0)
             return true;
-    return err_field(e, ERR_INVALID, "format", "unknown format '%.40s'", wanted);
+    char expected[64] = "";
+    for (int i = 0; formats[i]; i++) {
+        size_t used = strlen(expected);
+        snprintf(expected + used, sizeof expected - used, "%s%s", i ? ", " : "", formats[i]);
+    }
+    return err_field(e, ERR_INVALID, "format", "expected one of %s, got '%.40s'", expected, wanted);
 }
 
 bool api_job_id(const struct http_request *request, int64_t *id, struct err *e)

@@ -152,7 +152,8 @@ static bool query_class(const struct http_request *request, const char *name,
     struct err ignored;
     if (api_query_int(request, name, 0, labels->count - 1, class, &ignored))
         return true;
-    return err_field(e, ERR_INVALID, name, "no class '%.64s'", text);
+    return err_field(e, ERR_INVALID, name, "no class '%.64s', expected a label or 0..%d", text,
+                     labels->count - 1);
 }
 
 /* ---- confusion ---- */

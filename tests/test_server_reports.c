@@ -35,13 +35,15 @@ static struct reply get_as(const struct daemon *daemon, const char *path, const 
     return reply;
 }
 
-static void expect_field(const struct daemon *daemon, const char *path, const char *field)
+/* expected: what the problem says would have been right. */
+static void expect_field(const struct daemon *daemon, const char *path, const char *field,
+                         const char *expected)
 {
     char wanted[64];
     snprintf(wanted, sizeof wanted, "\"field\":\"%s\"", field);
     struct reply reply = client_get(daemon, path);
     ck_assert_msg(strstr(reply.body, wanted) != NULL, "%s: %s", path, reply.body);
-    reply_expect_problem(&reply, 400, "");
+    reply_expect_problem(&reply, 400, expected);
 }
 
 static double cell(const cJSON *matrix, int row, int column)
@@ -95,9 +97,10 @@ START_TEST(loss_since_an_epoch_leaves_out_the_ones_before)
         ck_assert_int_eq((int)number(item, "epoch"), 2);
     }
     cJSON_Delete(loss);
-    expect_field(&daemon, "/jobs/1/loss?since_epoch=x", "since_epoch");
-    expect_field(&daemon, "/jobs/1/loss?since_epoch=-1", "since_epoch");
-    expect_field(&daemon, "/jobs/1/loss?format=xml", "format");
+    expect_field(&daemon, "/jobs/1/loss?since_epoch=x", "since_epoch", "");
+    expect_field(&daemon, "/jobs/1/loss?since_epoch=-1", "since_epoch", "");
+    expect_field(&daemon, "/jobs/1/loss?format=xml", "format",
+                 "expected one of json, csv, got 'xml'");
     daemon_stop(&daemon);
 }
 END_TEST
@@ -223,7 +226,8 @@ START_TEST(confusion_normalized_by_rows_columns_or_all_sums_to_one)
     cJSON_Delete(rows);
     cJSON_Delete(all);
     cJSON_Delete(columns);
-    expect_field(&daemon, "/jobs/1/confusion?normalize=yes", "normalize");
+    expect_field(&daemon, "/jobs/1/confusion?normalize=yes", "normalize",
+                 "expected true, false, pred or all");
     daemon_stop(&daemon);
 }
 END_TEST
@@ -245,8 +249,8 @@ START_TEST(confusion_of_an_epoch_is_that_epochs)
     cJSON_Delete(loss);
     struct reply reply = client_get(&daemon, "/jobs/1/confusion?epoch=3");
     reply_expect_problem(&reply, 404, "epoch 3");
-    expect_field(&daemon, "/jobs/1/confusion?epoch=0", "epoch");
-    expect_field(&daemon, "/jobs/1/confusion?epoch=1e9", "epoch");
+    expect_field(&daemon, "/jobs/1/confusion?epoch=0", "epoch", "");
+    expect_field(&daemon, "/jobs/1/confusion?epoch=1e9", "epoch", "");
     daemon_stop(&daemon);
 }
 END_TEST
@@ -346,10 +350,10 @@ END_TEST
 START_TEST(failures_filters_are_checked)
 {
     struct daemon daemon = make_job();
-    expect_field(&daemon, "/jobs/1/failures?actual=triangle", "actual");
-    expect_field(&daemon, "/jobs/1/failures?predicted=2", "predicted");
-    expect_field(&daemon, "/jobs/1/failures?limit=1001", "limit");
-    expect_field(&daemon, "/jobs/1/failures?limit=-1", "limit");
+    expect_field(&daemon, "/jobs/1/failures?actual=triangle", "actual", "expected a label or 0..1");
+    expect_field(&daemon, "/jobs/1/failures?predicted=2", "predicted", "no class '2'");
+    expect_field(&daemon, "/jobs/1/failures?limit=1001", "limit", "");
+    expect_field(&daemon, "/jobs/1/failures?limit=-1", "limit", "");
     daemon_stop(&daemon);
 }
 END_TEST
