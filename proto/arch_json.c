@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "json_read.h"
+#include "name.h"
 #include "presets.h"
 #include "utf8.h"
 
@@ -241,9 +242,9 @@ static bool name_parse(const cJSON *json, struct cnn_spec *spec, struct cnn_laye
     if (size == 0 || size >= CNN_NAME_MAX)
         return err_field(e, ERR_INVALID, "name", "name of %zu bytes is out of range 1 to %d", size,
                          CNN_NAME_MAX - 1);
-    for (size_t i = 0; i < size; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return json_wrong("name", json_get(json, "name"), "no control characters", e);
+    struct err ignored;
+    if (!label_check(name, &ignored) || strchr(name, '/')) /* a path segment, and ONNX's names */
+        return json_wrong("name", json_get(json, "name"), "neither '/' nor control characters", e);
     if (strcmp(name, "input") == 0)
         return err_field(e, ERR_INVALID, "name", "name 'input' is the net's input");
     int taken = layer_find(spec, name, spec->layer_count - 1);

@@ -6,7 +6,8 @@
  * batch_norm, add, concat. kernel/size, stride, dilation, padding: a number or one per axis;
  * padding also "valid", "same", "full", or twice the axes: all befores, then all afters. A list is
  * in the order of the shape: [h,w], [d,h,w]. `name` and `inputs` (earlier layers by name or 0-based
- * position, or "input") make a DAG. Unknown types and fields are refused by name.
+ * position, or "input") make a DAG; a name holds no "/" and no control character. Unknown types and
+ * fields are refused by name.
  *
  *   conv*      filters, kernel, stride 1, padding 0, dilation 1, groups 1, bias true
  *   *_pool*    size (or kernel), stride = size, padding 0; avg_pool: count_include_pad false

@@ -471,7 +471,12 @@ START_TEST(test_bad_names_and_inputs_are_refused)
     layer_refused("{\"type\":\"relu\",\"name\":\"\"}", "name",
                   "name of 0 bytes is out of range 1 to 63 at layer 1");
     layer_refused("{\"type\":\"relu\",\"name\":\"a\\n\"}", "name",
-                  "expected no control characters, got 'a\\x0a' at layer 'a\\x0a'");
+                  "expected neither '/' nor control characters, got 'a\\x0a' at layer 'a\\x0a'");
+    layer_refused("{\"type\":\"relu\",\"name\":\"a/b\"}", "name",
+                  "expected neither '/' nor control characters, got 'a/b' at layer 'a/b'");
+    layer_refused(
+        "{\"type\":\"relu\",\"name\":\"\\u0085\"}", "name",
+        "expected neither '/' nor control characters, got '\xc2\x85' at layer '\xc2\x85'");
     layer_refused("{\"type\":\"relu\",\"name\":\"input\"}", "name",
                   "name 'input' is the net's input at layer 'input'");
     layer_refused("{\"type\":\"add\",\"inputs\":\"input\"}", "inputs",
