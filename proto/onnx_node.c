@@ -294,19 +294,23 @@ static bool read_softmax(const struct reading *r, struct err *e)
     return true;
 }
 
-/* Shape of a Reshape that only flattens: [batch, features], either given as 0 or -1; *features is
- * -1 when left open. */
+/* Shape of a Reshape that only flattens: [batch, features]. One of them may be left open as -1, the
+ * batch also as 0, unless allowzero makes that a size. A batch given as a number is that of the
+ * file's example, and then the features must be given, or it be 1. *features is -1 when left
+ * open; the caller compares it with what there is. */
 static bool read_reshape(const struct reading *r, int64_t *features, struct err *e)
 {
     const Onnx__TensorProto *tensor = get_tensor(r, 1, e);
     int64_t shape[2] = {0, 0};
+    int64_t allow_zero = 0;
     int count;
     if (!tensor || !onnx_tensor_ints(tensor, shape, 2, &count, e) ||
-        !onnx_attribute_want(r->node, "allowzero", 0, e))
+        !onnx_attribute_int(r->node, "allowzero", 0, 1, &allow_zero, e))
         return false;
-    bool batch_open = shape[0] == 0 || shape[0] == -1;
-    if (count != 2 || !(batch_open || (shape[0] == 1 && shape[1] == -1)) || shape[1] == 0 ||
-        shape[1] < -1 || (shape[0] == -1 && shape[1] == -1))
+    bool features_open = shape[1] == -1;
+    bool batch_fits = (shape[0] == 0 && !allow_zero) || shape[0] == 1 ||
+                      (!features_open && (shape[0] == -1 || shape[0] > 1));
+    if (count != 2 || !batch_fits || shape[1] == 0 || shape[1] < -1)
         return err_set(e, ERR_UNPROCESSABLE, "unsupported Reshape: only to [batch, features]");
     *features = shape[1];
     return true;
@@ -322,7 +326,8 @@ static bool read_flatten(const struct reading *r, int64_t *features, struct err 
 
 /* Layers */
 
-/* The layer's name: its weight's without ".weight", else the node's; none when it cannot be. */
+/* The layer's name: its weight's without ".weight", else the node's; none when it cannot be, as
+ * arch_json.h names layers. */
 static void name_layer(struct reading *r)
 {
     static const char suffix[] = ".weight";
@@ -345,7 +350,7 @@ static void name_layer(struct reading *r)
     for (char *slash = text; (slash = strchr(slash, '/'));)
         *slash = '.';
     struct err ignored;
-    if (!label_check(text, &ignored))
+    if (!label_check(text, &ignored) || strcmp(text, "input") == 0)
         return;
     for (int i = 0; i < r->graph->spec.layer_count; i++)
         if (strcmp(r->graph->spec.layers[i].name, text) == 0)

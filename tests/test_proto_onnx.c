@@ -546,15 +546,21 @@ END_TEST
 START_TEST(a_reshape_to_batch_and_features_is_a_flatten)
 {
     static const struct {
-        int64_t shape[2];
+        int64_t shape[2], allow_zero;
         const char *refused;
-    } cases[] = {{{0, -1}, NULL},
-                 {{-1, 8}, NULL},
-                 {{0, 8}, NULL},
-                 {{1, -1}, NULL},
-                 {{-1, 4}, "Reshape to 4 features, but there are 8"},
-                 {{2, -1}, "unsupported Reshape"},
-                 {{-1, -1}, "unsupported Reshape"}};
+    } cases[] = {{{0, -1}, 0, NULL},
+                 {{-1, 8}, 0, NULL},
+                 {{0, 8}, 0, NULL},
+                 {{1, -1}, 0, NULL},
+                 {{1, 8}, 0, NULL}, /* a file made for one sample, or for five */
+                 {{1, 8}, 1, NULL},
+                 {{5, 8}, 0, NULL},
+                 {{-1, 4}, 0, "Reshape to 4 features, but there are 8"},
+                 {{2, 4}, 0, "Reshape to 4 features, but there are 8"},
+                 {{2, -1}, 0, "unsupported Reshape"},
+                 {{0, 8}, 1, "unsupported Reshape"},
+                 {{-2, 8}, 0, "unsupported Reshape"},
+                 {{-1, -1}, 0, "unsupported Reshape"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct edited x = edit();
         int64_t shape[2] = {cases[i].shape[0], cases[i].shape[1]}, two = 2;
@@ -578,7 +584,8 @@ START_TEST(a_reshape_to_batch_and_features_is_a_flatten)
         nodes[0] = &constant;
         memcpy(nodes + 1, x.graph->node, 4 * sizeof *nodes);
         set_text(&x.flatten->op_type, "Reshape");
-        x.flatten->n_attribute = 0;
+        set_text(&x.flatten->attribute[0]->name, "allowzero"); /* was axis */
+        x.flatten->attribute[0]->i = cases[i].allow_zero;
         char *inputs[] = {x.flatten->input[0], output}, **old_inputs = x.flatten->input;
         x.flatten->input = inputs;
         x.flatten->n_input = 2;
@@ -593,9 +600,24 @@ START_TEST(a_reshape_to_batch_and_features_is_a_flatten)
         x.graph->n_node = 4;
         x.flatten->input = old_inputs;
         x.flatten->n_input = 1;
-        x.flatten->n_attribute = 1;
         edit_end(&x);
     }
+}
+END_TEST
+
+/* "input" is the net's input wherever layers are named: a layer of that name would be mistaken. */
+START_TEST(a_layer_called_input_gets_another_name)
+{
+    struct edited x = edit();
+    struct model_meta meta;
+    set_text(&x.graph->initializer[0]->name, "input.weight");
+    set_text(&x.conv->input[1], "input.weight");
+    struct cnn_net *net = read_edited(x.model, &meta);
+    ck_assert_msg(net != NULL, "%s", e.detail);
+    ck_assert_str_eq(net->nodes[0].spec.name, "conv1");
+    cnn_net_free(net);
+    model_meta_clear(&meta);
+    edit_end(&x);
 }
 END_TEST
 
@@ -871,8 +893,8 @@ TEST_PROGRAM("proto_onnx", every_small_preset_comes_back_the_same,
              parameters_are_named_and_ordered_as_in_pytorch, metadata_comes_back,
              labels_that_do_not_match_the_outputs_are_refused_on_writing,
              float_data_is_read_as_raw_data_is, a_gemm_that_is_not_transposed_is_read,
-             a_reshape_to_batch_and_features_is_a_flatten, auto_pad_and_defaults_are_read,
-             identity_and_unneeded_nodes_are_skipped,
+             a_reshape_to_batch_and_features_is_a_flatten, a_layer_called_input_gets_another_name,
+             auto_pad_and_defaults_are_read, identity_and_unneeded_nodes_are_skipped,
              a_file_without_metadata_gets_numbers_for_labels,
              unsupported_operators_and_attributes_are_named, external_data_is_refused,
              sizes_that_the_bytes_do_not_back_are_refused, weights_that_are_not_finite_are_refused,
