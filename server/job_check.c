@@ -7,6 +7,11 @@
 #include "job_net.h"
 #include "name.h"
 
+/* Forward multiply-adds of a batch that are worth another thread: a team that meets after
+ * microseconds of work waits more than it computes, the more so when other processes want its
+ * cores. */
+enum { THREAD_MACS = 2 << 20 };
+
 /* An error about what a field of the request names. */
 static bool within_field(struct err *e, const char *field)
 {
@@ -44,9 +49,16 @@ static bool check_samples(const struct job_request *request, const struct datase
     return true;
 }
 
-/* A net that can be trained on the dataset, starting from the base model's weights if any. */
-static bool check_net(const struct job_request *request, const struct dataset *dataset,
-                      const struct model *base, struct err *e)
+static int threads_worth(const struct cnn_net *net, int batch_size, int most)
+{
+    uint64_t worth = 1 + (uint64_t)batch_size * cnn_net_macs(net) / THREAD_MACS;
+    return worth < (uint64_t)most ? (int)worth : most;
+}
+
+/* A net that can be trained on the dataset, starting from the base model's weights if any. Fills
+ * in the threads. */
+static bool check_net(const struct config *config, struct job_request *request,
+                      const struct dataset *dataset, const struct model *base, struct err *e)
 {
     struct cnn_net *net = job_net_plan(request, dataset, e);
     if (!net)
@@ -54,6 +66,8 @@ static bool check_net(const struct job_request *request, const struct dataset *d
     bool ok = net->param_count > 0 ||
               err_field(e, ERR_INVALID, "architecture", "net has no parameters to train");
     ok = ok && (!base || job_net_agree(net, base->net, request->init_from, e));
+    if (ok && request->train.threads == 0)
+        request->train.threads = threads_worth(net, request->train.batch_size, config->threads);
     cnn_net_free(net);
     return ok;
 }
@@ -73,15 +87,17 @@ bool job_check(const struct config *config, struct store *store, struct registry
 {
     struct dataset dataset;
     struct model *base = NULL;
-    if (request->train.threads == 0)
-        request->train.threads = config->threads;
-    if (!name_check(request->model, "model", e) || !cnn_train_check(&request->train, e) ||
+    struct cnn_train_config train = request->train;
+    if (train.threads == 0)
+        train.threads = 1; /* chosen below */
+    if (!name_check(request->model, "model", e) || !cnn_train_check(&train, e) ||
         !find_dataset(store, request, e) ||
         !dataset_open(&dataset, request->dataset, request->dataset_version, e))
         return false;
     bool ok = check_samples(request, &dataset, e) &&
               (!request->init_from[0] || check_base(registry, request, &base, e)) &&
-              job_net_default(request, &dataset, e) && check_net(request, &dataset, base, e);
+              job_net_default(request, &dataset, e) &&
+              check_net(config, request, &dataset, base, e);
     if (base)
         registry_release(registry, base);
     dataset_close(&dataset);

@@ -100,6 +100,28 @@ START_TEST(a_job_echoes_its_defaults)
 }
 END_TEST
 
+static void expect_threads(const struct daemon *daemon, const char *body, int threads)
+{
+    char id[24];
+    post_job(daemon, body, id);
+    cJSON *job = get_json(daemon, "/jobs/%s", id);
+    ck_assert_int_eq((int)number(member(job, "request"), "threads"), threads);
+    cJSON_Delete(job);
+    cancel(daemon, id);
+}
+
+START_TEST(a_job_gets_the_threads_that_its_batches_are_worth_unless_it_says)
+{
+    struct daemon daemon;
+    daemon_start(&daemon, (const char *const[]){"--threads", "4", NULL});
+    make_shapes(&daemon, 200, 50);
+    expect_threads(&daemon, "{" QUICK ",\"epochs\":1000}", 1);
+    expect_threads(&daemon, "{" QUICK ",\"epochs\":1000,\"threads\":3}", 3);
+    expect_threads(&daemon, "{\"model\":\"m\",\"dataset\":\"shapes\"}", 4);
+    daemon_stop(&daemon);
+}
+END_TEST
+
 START_TEST(each_job_makes_the_next_version_and_the_list_begins_with_the_newest)
 {
     struct daemon daemon = make_small();
@@ -560,6 +582,7 @@ START_TEST(the_first_start_trains_a_model_by_itself)
 END_TEST
 
 TEST_PROGRAM("server_jobs", a_job_trains_and_its_model_answers, a_job_echoes_its_defaults,
+             a_job_gets_the_threads_that_its_batches_are_worth_unless_it_says,
              each_job_makes_the_next_version_and_the_list_begins_with_the_newest,
              the_same_seed_gives_the_same_weights_at_any_number_of_threads,
              the_best_epoch_is_published_or_the_last_if_asked_for,
