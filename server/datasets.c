@@ -23,7 +23,7 @@ bool dataset_open(struct dataset *dataset, const char *name, int version, struct
         !dataset_file_parse(dataset->map.bytes, dataset->map.size, &dataset->info, dataset->samples,
                             &cause)) {
         dataset_close(dataset);
-        enum err_code code = cause.code == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_IO;
+        enum err_code code = cause.code == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_UNAVAILABLE;
         return err_set(e, code, "cannot read version %d of dataset '%s': %s", version, name,
                        cause.detail);
     }

@@ -16,7 +16,7 @@ struct dataset {
 };
 
 /* Opens a version's file below the data directory; needs no store (workers use it). A file that is
- * missing or damaged is ERR_IO: the catalogue promised it. */
+ * missing or damaged is ERR_UNAVAILABLE, as a damaged model is. */
 bool dataset_open(struct dataset *dataset, const char *name, int version, struct err *e);
 void dataset_close(struct dataset *dataset);
 

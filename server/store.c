@@ -72,6 +72,13 @@ static bool migrate(struct store *store, struct err *e)
     return store_finish(store, ok, e);
 }
 
+/* "database: file is not a database at 'data/strided.db'" */
+static void at_path(struct err *e, const char *path)
+{
+    size_t used = strlen(e->detail);
+    snprintf(e->detail + used, sizeof e->detail - used, " at '%s'", path);
+}
+
 struct store *store_open(const char *path, struct err *e)
 {
     struct store *store = calloc(1, sizeof *store);
@@ -96,6 +103,7 @@ struct store *store_open(const char *path, struct err *e)
         return store;
 out:
     store_close(store);
+    at_path(e, path);
     return NULL;
 }
 

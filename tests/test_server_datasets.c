@@ -508,7 +508,7 @@ START_TEST(damaged_dataset_file_is_an_error_not_a_crash)
     reply_expect(put("/datasets/s", "{\"generator\":\"shapes\",\"train\":2}"), 201, NULL);
     snprintf(path, sizeof path, "%s/datasets/s/1.safetensors", server.data_dir);
     ck_assert_int_eq(truncate(path, 500), 0);
-    expect_problem(client_post(&server, "/models/blind/evaluate", "{\"dataset\":\"s\"}"), 500, NULL,
+    expect_problem(client_post(&server, "/models/blind/evaluate", "{\"dataset\":\"s\"}"), 503, NULL,
                    "");
     reply_expect(client_get(&server, "/health/live"), 200, NULL);
     daemon_stop(&server);

@@ -148,6 +148,7 @@ START_TEST(file_that_is_no_database_is_refused)
     ck_assert_ptr_null(store_open(path, &error));
     ck_assert_int_eq(error.code, ERR_IO);
     ck_assert(strstr(error.detail, "not a database"));
+    ck_assert(strstr(error.detail, path));
     harness_rmdir(root);
 }
 END_TEST
