@@ -544,27 +544,39 @@ static bool check_replay(struct jobs *jobs, struct job_request *request,
     return ok;
 }
 
-bool jobs_post(struct jobs *jobs, struct job_request *request, const char *idempotency_key,
-               int64_t *id, bool *replayed, struct err *e)
+static bool add_job(struct jobs *jobs, const struct job_request *request, const char *key,
+                    int64_t *id, bool *replayed, struct err *e)
 {
-    struct store_job row = {0};
-    struct job_given given = job_given_of(request);
-    if (!check_queue(jobs, e) || !job_check(jobs->config, jobs->store, jobs->registry, request, e))
-        return false;
-    row.state = JOB_QUEUED;
+    struct store_job row = {.state = JOB_QUEUED};
     memcpy(row.model, request->model, sizeof row.model);
     memcpy(row.dataset, request->dataset, sizeof row.dataset);
     row.dataset_version = request->dataset_version;
     row.epochs = request->train.epochs;
     row.threads = request->train.threads;
     row.request = job_request_text(request, e);
-    bool ok = row.request && store_job_add(jobs->store, &row, idempotency_key, replayed, e) &&
-              (!*replayed || check_replay(jobs, request, &given, row.id, e));
+    bool ok = row.request && store_job_add(jobs->store, &row, key, replayed, e);
     *id = row.id;
     store_job_clear(&row);
-    if (ok)
-        wake_up(jobs);
     return ok;
+}
+
+bool jobs_post(struct jobs *jobs, struct job_request *request, const char *idempotency_key,
+               int64_t *id, bool *replayed, struct err *e)
+{
+    struct job_given given = job_given_of(request);
+    *id = 0;
+    if (idempotency_key && !store_job_by_key(jobs->store, idempotency_key, id, e))
+        return false;
+    *replayed = *id != 0;
+    /* A job that was taken once is not checked again: its dataset may be gone, the queue full. */
+    if (!*replayed && (!check_queue(jobs, e) ||
+                       !job_check(jobs->config, jobs->store, jobs->registry, request, e) ||
+                       !add_job(jobs, request, idempotency_key, id, replayed, e)))
+        return false;
+    if (*replayed)
+        return check_replay(jobs, request, &given, *id, e);
+    wake_up(jobs);
+    return true;
 }
 
 bool jobs_cancel(struct jobs *jobs, int64_t id, struct err *e)

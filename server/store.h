@@ -80,6 +80,8 @@ void store_job_clear(struct store_job *row);
  * epochs and threads. replayed: the key (NULL = none) was seen before and row->id is that job. */
 bool store_job_add(struct store *store, struct store_job *row, const char *idempotency_key,
                    bool *replayed, struct err *e);
+/* The job that was added with this key; *id 0 when there is none. */
+bool store_job_by_key(struct store *store, const char *idempotency_key, int64_t *id, struct err *e);
 bool store_job_get(struct store *store, int64_t id, struct store_job *row, struct err *e);
 /* Newest first. */
 bool store_jobs(struct store *store, struct store_job **rows, int *count, struct err *e);

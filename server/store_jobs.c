@@ -156,6 +156,19 @@ static bool insert_job(struct store *store, struct store_job *row, const char *k
                       row->dataset_version, row->epochs, row->threads, row->created, key);
 }
 
+static bool find_key(struct store *store, const char *key, int64_t *id, struct err *e)
+{
+    return sql_number(store, e, id, 0, "SELECT id FROM jobs WHERE idempotency_key = ?", "t", key);
+}
+
+bool store_job_by_key(struct store *store, const char *idempotency_key, int64_t *id, struct err *e)
+{
+    store_lock(store);
+    bool ok = find_key(store, idempotency_key, id, e);
+    store_unlock(store);
+    return ok;
+}
+
 bool store_job_add(struct store *store, struct store_job *row, const char *idempotency_key,
                    bool *replayed, struct err *e)
 {
@@ -163,9 +176,7 @@ bool store_job_add(struct store *store, struct store_job *row, const char *idemp
     if (!store_begin(store, e))
         return false;
     int64_t earlier = 0;
-    bool ok = !idempotency_key ||
-              sql_number(store, e, &earlier, 0, "SELECT id FROM jobs WHERE idempotency_key = ?",
-                         "t", idempotency_key);
+    bool ok = !idempotency_key || find_key(store, idempotency_key, &earlier, e);
     if (ok && earlier) {
         row->id = earlier;
         *replayed = true;

@@ -466,6 +466,14 @@ START_TEST(an_idempotency_key_makes_one_job)
     reply_clear(&reply);
     cJSON_Delete(wait_job(&daemon, "1"));
     cJSON_Delete(wait_job(&daemon, "2"));
+    /* Nor does it matter that the job could not be posted now. */
+    reply = client_send(&daemon, "DELETE", "/datasets/shapes", NULL, NULL, 0);
+    ck_assert_int_eq(reply.status, 204);
+    reply_clear(&reply);
+    reply = post_with_key(&daemon, "k-1", "{" QUICK ",\"epochs\":1}");
+    ck_assert_int_eq(reply.status, 202);
+    ck_assert_str_eq(reply_header(&reply, "Idempotency-Replayed"), "true");
+    reply_clear(&reply);
     daemon_stop(&daemon);
 }
 END_TEST
