@@ -11,14 +11,14 @@
 
 enum { BACKGROUND_SAMPLES_MAX = 1000 }; /* enough for a mean; a split may hold millions */
 
-/* Sum of the outermost ring of [h, w] values, `step` apart; adds their number to *count. */
-static uint64_t border_sum(const uint8_t *x, int w, int h, size_t step, uint64_t *count)
+/* Sum of the outermost ring of [h, w] values; adds their number to *count. */
+static uint64_t border_sum(const uint8_t *x, int w, int h, uint64_t *count)
 {
     uint64_t sum = 0;
     for (int row = 0; row < h; row++) {
         bool whole = row == 0 || row == h - 1;
         for (int col = 0; col < w; col += whole || col == w - 1 ? 1 : w - 1) {
-            sum += x[((size_t)row * (size_t)w + (size_t)col) * step];
+            sum += x[(size_t)row * (size_t)w + (size_t)col];
             ++*count;
         }
     }
@@ -38,7 +38,7 @@ enum background preprocess_background(const struct cnn_samples *samples)
         size_t sample = (size_t)i * samples->count / used; /* spread over the split */
         const uint8_t *x = (const uint8_t *)samples->x + sample * planes * pixels;
         for (size_t c = 0; c < planes; c++)
-            sum += border_sum(x + c * pixels, shape->size[2], shape->size[1], 1, &count);
+            sum += border_sum(x + c * pixels, shape->size[2], shape->size[1], &count);
     }
     double mean = (double)sum / (255.0 * (double)count);
     return mean < 0.25 ? BACKGROUND_DARK : mean > 0.75 ? BACKGROUND_LIGHT : BACKGROUND_NONE;
@@ -156,7 +156,7 @@ static bool wants_inversion(const struct preprocess *pre, enum invert invert, co
         return false;
     uint64_t sum = 0, count = 0;
     for (int c = 0; c < channels; c++)
-        sum += border_sum(planes + (size_t)c * (size_t)w * (size_t)h, w, h, 1, &count);
+        sum += border_sum(planes + (size_t)c * (size_t)w * (size_t)h, w, h, &count);
     bool light = 2 * sum > 255 * count;
     return light != (pre->background == BACKGROUND_LIGHT);
 }
