@@ -266,7 +266,7 @@ const char *cnn_init_name(enum cnn_init init)
     return names[init];
 }
 
-/* Outputs that one input reaches through the weight: [out, in/groups, k...]. */
+/* Of a weight [out, in/groups, k...]: out times its taps, whatever the groups, as in PyTorch. */
 static double fan_out(const struct cnn_param *weight)
 {
     return (double)weight->count / weight->dims[1];
