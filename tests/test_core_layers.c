@@ -580,10 +580,14 @@ START_TEST(batch_norm_normalises_by_the_batch_and_moves_its_statistics)
     harness_close(cnn_workspace_map(ws, 0), expected, 4, 1e-6, "batch_norm");
 
     cnn_net_update_stats(net, sync, 2);
-    harness_close(net->params + 2, (const float[]){0.4f, 0.9f + 2.0f / 3}, 2, 1e-6, "statistics");
+    float variance = 0.9f + 2.0f / 3;
+    harness_close(net->params + 2, (const float[]){0.4f, variance}, 2, 1e-6, "statistics");
+    cnn_net_update_stats(net, sync, 2);
+    variance = 0.9f * variance + 2.0f / 3;
+    harness_close(net->params + 2, (const float[]){0.76f, variance}, 2, 1e-6, "statistics");
 
     cnn_workspace_free(ws);
-    const float x[] = {0.4f, 1.4f}, inferred[] = {1, 1 + 2 / sqrtf(0.9f + 2.0f / 3 + 1e-5f)};
+    const float x[] = {0.76f, 1.76f}, inferred[] = {1, 1 + 2 / sqrtf(variance + 1e-5f)};
     expect_out(net, x, inferred, 2);
 }
 END_TEST
