@@ -201,8 +201,11 @@ static bool parse_metadata(const struct cJSON *json, struct safetensors *st, str
     const struct cJSON *item;
     if (!json_is_object(json, "__metadata__", e))
         return false;
-    cJSON_ArrayForEach(item, json) if (!cJSON_IsString(item)) return err_set(
-        e, ERR_UNPROCESSABLE, "a value of '__metadata__' is not text");
+    cJSON_ArrayForEach(item, json)
+    {
+        if (!cJSON_IsString(item))
+            return err_set(e, ERR_UNPROCESSABLE, "a value of '__metadata__' is not text");
+    }
     st->metadata = cJSON_PrintUnformatted(json);
     return st->metadata || err_no_memory(e);
 }
