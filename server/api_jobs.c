@@ -120,21 +120,21 @@ bool api_jobs_get(struct app *app, const struct http_request *request,
 bool api_jobs_list(struct app *app, const struct http_request *request,
                    struct http_response *response, struct err *e)
 {
-    int limit = LIST_DEFAULT, count;
+    int limit = LIST_DEFAULT, count, total;
     struct store_job *rows;
     struct jobs_live live;
     if (!api_query_int(request, "limit", 1, INT32_MAX, &limit, e) ||
-        !jobs_list(app->jobs, &rows, &count, &live, e))
+        !jobs_list(app->jobs, limit, &rows, &count, &total, &live, e))
         return false;
     struct json_writer w;
     jw_begin(&w, &response->body);
     jw_object(&w);
     jw_key(&w, "jobs");
     jw_array(&w);
-    for (int i = 0; i < count && i < limit; i++)
+    for (int i = 0; i < count; i++)
         write_job(&w, &rows[i], &live);
     jw_array_end(&w);
-    jw_key_int(&w, "total", count);
+    jw_key_int(&w, "total", total);
     jw_object_end(&w);
     buf_str(&response->body, "\n");
     for (int i = 0; i < count; i++)

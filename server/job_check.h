@@ -12,18 +12,4 @@
 bool job_check(const struct config *config, struct store *store, struct registry *registry,
                struct job_request *request, struct err *e);
 
-/* What a request says itself, to be noted before job_check fills in the rest. */
-struct job_given {
-    bool version, architecture, threads;
-    char init_from[sizeof((struct job_request *)0)->init_from];
-};
-struct job_given job_given_of(const struct job_request *request);
-/* Whether a checked request asks for the same job as the stored one (JSON), what was left open
- * taken from there. May change `request` to it. */
-bool job_same(struct job_request *request, const struct job_given *given, const char *stored,
-              bool *same, struct err *e);
-
-/* The request as JSON text, to be freed; NULL out of memory. */
-char *job_request_text(const struct job_request *request, struct err *e);
-
 #endif

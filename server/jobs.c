@@ -22,10 +22,9 @@
 
 #include "check.h"
 #include "child.h"
+#include "datasets.h"
 #include "files.h"
-#include "job_check.h"
-#include "job_net.h"
-#include "limits.h"
+#include "job_post.h"
 #include "log.h"
 #include "worker.h"
 
@@ -519,64 +518,14 @@ void jobs_free(struct jobs *jobs)
 
 /* ---- what other threads ask ---- */
 
-static bool check_queue(struct jobs *jobs, struct err *e)
-{
-    int queued;
-    if (!store_job_count(jobs->store, JOB_QUEUED, &queued, e))
-        return false;
-    return queued < LIMIT_JOBS_QUEUED ||
-           err_set(e, ERR_BUSY, "queue is full: %d jobs wait", queued);
-}
-
-/* The key was seen before: fine if it asks for the same. */
-static bool check_replay(struct jobs *jobs, struct job_request *request,
-                         const struct job_given *given, int64_t id, struct err *e)
-{
-    struct store_job earlier = {0};
-    bool same = false;
-    if (!store_job_get(jobs->store, id, &earlier, e))
-        return false;
-    bool ok = job_same(request, given, earlier.request, &same, e);
-    store_job_clear(&earlier);
-    if (ok && !same)
-        return err_field(e, ERR_CONFLICT, "Idempotency-Key",
-                         "key was used for another request: job '%lld'", (long long)id);
-    return ok;
-}
-
-static bool add_job(struct jobs *jobs, const struct job_request *request, const char *key,
-                    int64_t *id, bool *replayed, struct err *e)
-{
-    struct store_job row = {.state = JOB_QUEUED};
-    memcpy(row.model, request->model, sizeof row.model);
-    memcpy(row.dataset, request->dataset, sizeof row.dataset);
-    row.dataset_version = request->dataset_version;
-    row.epochs = request->train.epochs;
-    row.threads = request->train.threads;
-    row.request = job_request_text(request, e);
-    bool ok = row.request && store_job_add(jobs->store, &row, key, replayed, e);
-    *id = row.id;
-    store_job_clear(&row);
-    return ok;
-}
-
 bool jobs_post(struct jobs *jobs, struct job_request *request, const char *idempotency_key,
                int64_t *id, bool *replayed, struct err *e)
 {
-    struct job_given given = job_given_of(request);
-    *id = 0;
-    if (idempotency_key && !store_job_by_key(jobs->store, idempotency_key, id, e))
-        return false;
-    *replayed = *id != 0;
-    /* A job that was taken once is not checked again: its dataset may be gone, the queue full. */
-    if (!*replayed && (!check_queue(jobs, e) ||
-                       !job_check(jobs->config, jobs->store, jobs->registry, request, e) ||
-                       !add_job(jobs, request, idempotency_key, id, replayed, e)))
-        return false;
-    if (*replayed)
-        return check_replay(jobs, request, &given, *id, e);
-    wake_up(jobs);
-    return true;
+    bool ok = job_post(jobs->config, jobs->store, jobs->registry, request, idempotency_key, id,
+                       replayed, e);
+    if (ok)
+        wake_up(jobs);
+    return ok;
 }
 
 bool jobs_cancel(struct jobs *jobs, int64_t id, struct err *e)
@@ -616,11 +565,11 @@ bool jobs_get(struct jobs *jobs, int64_t id, struct store_job *row, struct jobs_
     return ok;
 }
 
-bool jobs_list(struct jobs *jobs, struct store_job **rows, int *count, struct jobs_live *live,
-               struct err *e)
+bool jobs_list(struct jobs *jobs, int limit, struct store_job **rows, int *count, int *total,
+               struct jobs_live *live, struct err *e)
 {
     pthread_mutex_lock(&jobs->lock);
-    bool ok = store_jobs(jobs->store, rows, count, e);
+    bool ok = store_jobs(jobs->store, limit, rows, count, total, e);
     *live = jobs->live;
     pthread_mutex_unlock(&jobs->lock);
     return ok;

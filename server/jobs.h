@@ -41,9 +41,9 @@ struct jobs_live {
  * the model serves. */
 bool jobs_get(struct jobs *jobs, int64_t id, struct store_job *row, struct jobs_live *live,
               struct err *e);
-/* All jobs, newest first; the caller clears and frees the rows. */
-bool jobs_list(struct jobs *jobs, struct store_job **rows, int *count, struct jobs_live *live,
-               struct err *e);
+/* The newest `limit` jobs of *total, newest first; the caller clears and frees the rows. */
+bool jobs_list(struct jobs *jobs, int limit, struct store_job **rows, int *count, int *total,
+               struct jobs_live *live, struct err *e);
 /* Batch points of the epoch being trained, not yet in the store: copies, the caller frees. Ask
  * before reading the store, so that none falls between. */
 bool jobs_live_points(struct jobs *jobs, int64_t id, struct report_batch **points, int *count,

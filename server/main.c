@@ -11,8 +11,8 @@
  *   worker        a process of its own, `strided worker`, one a job; it reads the job on standard
  *                 input, trains with an OpenMP team, and dies with the daemon            worker.c
  *
- * Each mutex says what it guards. One order: jobs', the registry's `change`, then the store's or the
- * registry's list; all others are leaves.
+ * Each mutex says what it guards. One order: jobs', the registry's `change`, then the store's or
+ * the registry's list; all others are leaves.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -83,8 +83,9 @@ bool store_job_add(struct store *store, struct store_job *row, const char *idemp
 /* The job that was added with this key; *id 0 when there is none. */
 bool store_job_by_key(struct store *store, const char *idempotency_key, int64_t *id, struct err *e);
 bool store_job_get(struct store *store, int64_t id, struct store_job *row, struct err *e);
-/* Newest first. */
-bool store_jobs(struct store *store, struct store_job **rows, int *count, struct err *e);
+/* The newest `limit` of *total, newest first. */
+bool store_jobs(struct store *store, int limit, struct store_job **rows, int *count, int *total,
+                struct err *e);
 bool store_job_count(struct store *store, enum job_state state, int *count, struct err *e);
 /* The oldest queued job becomes running and is returned; when none waits or on failure *found is
  * false and row->id 0. */

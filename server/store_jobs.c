@@ -90,14 +90,18 @@ bool store_job_get(struct store *store, int64_t id, struct store_job *row, struc
     return ok;
 }
 
-bool store_jobs(struct store *store, struct store_job **rows, int *count, struct err *e)
+bool store_jobs(struct store *store, int limit, struct store_job **rows, int *count, int *total,
+                struct err *e)
 {
     struct store_job *list = NULL;
     enum sql_step step = SQL_FAILED;
+    int64_t all = 0;
     *count = 0;
     store_lock(store);
-    struct sqlite3_stmt *stmt =
-        sql_query(store, e, "SELECT " JOB_COLUMNS " FROM jobs ORDER BY id DESC", "");
+    struct sqlite3_stmt *stmt = NULL;
+    if (sql_number(store, e, &all, 0, "SELECT count(*) FROM jobs", ""))
+        stmt = sql_query(store, e, "SELECT " JOB_COLUMNS " FROM jobs ORDER BY id DESC LIMIT ?", "i",
+                         limit);
     while (stmt && (step = sql_next(store, stmt, e)) == SQL_ROW) {
         struct store_job *grown = sql_grow(list, *count, sizeof *list, e);
         if (!grown)
@@ -117,6 +121,7 @@ bool store_jobs(struct store *store, struct store_job **rows, int *count, struct
         return false;
     }
     *rows = list;
+    *total = (int)all;
     return true;
 }
 

@@ -480,14 +480,16 @@ END_TEST
 START_TEST(jobs_are_listed_newest_first)
 {
     struct store_job *rows;
-    int count;
+    int count, total;
     begin();
     add_dataset("mnist", 1);
-    int64_t first = queue_job(), second = queue_job();
-    OK(store_jobs(store, &rows, &count, &error));
+    queue_job();
+    int64_t second = queue_job(), third = queue_job();
+    OK(store_jobs(store, 2, &rows, &count, &total, &error));
     ck_assert_int_eq(count, 2);
-    ck_assert_int_eq(rows[0].id, second);
-    ck_assert_int_eq(rows[1].id, first);
+    ck_assert_int_eq(total, 3);
+    ck_assert_int_eq(rows[0].id, third);
+    ck_assert_int_eq(rows[1].id, second);
     for (int i = 0; i < count; i++)
         store_job_clear(&rows[i]);
     free(rows);
