@@ -222,6 +222,48 @@ START_TEST(every_batch_and_epoch_is_reported)
 }
 END_TEST
 
+enum { ORDER_EPOCHS = 2, ORDER_BATCHES = 5 };
+
+static void note_loss(void *context, const struct cnn_batch_report *report)
+{
+    double *losses = context;
+    losses[(report->epoch - 1) * ORDER_BATCHES + report->batch - 1] = report->batch_loss;
+}
+
+/* The losses of every batch at a rate that moves nothing: they tell which samples it held. */
+static void batch_losses(uint64_t seed, double losses[ORDER_EPOCHS * ORDER_BATCHES])
+{
+    struct err e;
+    struct cnn_samples samples = small_samples();
+    struct cnn_net *net = small_net(SMALL_PLAIN);
+    struct cnn_train_config config = quick(ORDER_EPOCHS, 2);
+    struct cnn_train_result result;
+    struct cnn_train_hooks hooks = {.context = losses, .batch = note_loss};
+    config.seed = seed;
+    config.batch_size = SMALL_SAMPLES / ORDER_BATCHES;
+    config.optimizer = cnn_optim_defaults(CNN_SGD);
+    config.optimizer.lr = 1e-30;
+    ck_assert(cnn_train(net, &samples, NULL, &config, &hooks, &result, &e));
+    cnn_net_free(net);
+    small_samples_clear(&samples);
+}
+
+START_TEST(each_epoch_and_seed_has_an_order_of_its_own)
+{
+    double losses[ORDER_EPOCHS * ORDER_BATCHES], other[ORDER_EPOCHS * ORDER_BATCHES];
+    double sums[ORDER_EPOCHS] = {0};
+    batch_losses(1, losses);
+    for (int batch = 0; batch < ORDER_BATCHES; batch++) {
+        ck_assert_double_ne(losses[batch], losses[ORDER_BATCHES + batch]);
+        for (int epoch = 0; epoch < ORDER_EPOCHS; epoch++)
+            sums[epoch] += losses[epoch * ORDER_BATCHES + batch];
+    }
+    ck_assert_double_eq_tol(sums[0], sums[1], 1e-9); /* every sample once an epoch */
+    batch_losses(2, other);
+    ck_assert_double_ne(losses[0], other[0]);
+}
+END_TEST
+
 START_TEST(schedule_sets_the_rate_of_each_step)
 {
     struct err e;
@@ -272,6 +314,54 @@ START_TEST(best_weights_are_kept)
 }
 END_TEST
 
+/* The best so far by the rule of train.h, told again from the reports. */
+struct rule {
+    int epochs, ties_won, not_best; /* ties_won: best by the loss at the same accuracy */
+    double accuracy, loss;
+};
+
+static bool follow_rule(void *context, const struct cnn_epoch_report *report, struct err *e)
+{
+    (void)e;
+    struct rule *rule = context;
+    double accuracy = report->val ? report->val->accuracy : 0;
+    double loss = report->val ? report->val->loss : report->loss;
+    bool tie = rule->epochs++ > 0 && accuracy == rule->accuracy;
+    bool best = rule->epochs == 1 || accuracy > rule->accuracy || (tie && loss < rule->loss);
+    ck_assert_int_eq(report->best, best);
+    rule->ties_won += tie && best;
+    rule->not_best += !best;
+    if (best) {
+        rule->accuracy = accuracy;
+        rule->loss = loss;
+    }
+    return true;
+}
+
+START_TEST(the_best_has_the_highest_accuracy_then_the_lowest_loss)
+{
+    struct err e;
+    struct cnn_samples samples = small_samples(), few = samples;
+    few.count = 5; /* so that accuracies are often equal */
+    const struct cnn_samples *const validations[] = {&few, NULL};
+    int not_best = 0;
+    for (int i = 0; i < 2; i++) {
+        struct cnn_net *net = small_net(SMALL_PLAIN);
+        struct cnn_train_config config = quick(20, 2);
+        struct cnn_train_result result;
+        struct rule rule = {0};
+        struct cnn_train_hooks hooks = {.context = &rule, .epoch = follow_rule};
+        config.optimizer.lr = 0.05;
+        ck_assert(cnn_train(net, &samples, validations[i], &config, &hooks, &result, &e));
+        ck_assert_int_gt(rule.ties_won, 0);
+        not_best += rule.not_best;
+        cnn_net_free(net);
+    }
+    ck_assert_int_gt(not_best, 0);
+    small_samples_clear(&samples);
+}
+END_TEST
+
 START_TEST(last_weights_are_kept_when_asked)
 {
     struct err e;
@@ -298,6 +388,21 @@ START_TEST(patience_stops_early)
     ck_assert_int_eq(result.best_epoch, 2);
     ck_assert_int_eq(result.epochs_run, 5);
     holds_best(&watch, &result);
+    watch_clear(&watch);
+}
+END_TEST
+
+START_TEST(patience_that_ends_with_the_last_epoch_stops_nothing_early)
+{
+    struct err e;
+    struct watch watch = {.net = small_net(SMALL_PLAIN), .wreck_from_epoch = 2};
+    struct cnn_train_config config = quick(5, 2);
+    struct cnn_train_result result;
+    config.patience = 3;
+    ck_assert(run_watched(&watch, &config, &result, &e));
+    ck_assert_int_eq(result.best_epoch, 2);
+    ck_assert_int_eq(result.epochs_run, 5);
+    ck_assert(!result.stopped_early);
     watch_clear(&watch);
 }
 END_TEST
@@ -365,6 +470,43 @@ START_TEST(an_absurd_rate_ends_diverged_naming_epoch_and_batch)
     ck_assert_int_eq(epoch, watch.epochs + 1);
     ck_assert_int_eq(batch, watch.batches % 5 + 1);
     watch_clear(&watch);
+}
+END_TEST
+
+/* Decay throws each weight 10^9 times as far the other way: the last of five steps is the first to
+ * leave the floats, and no batch after it would show it. */
+START_TEST(weights_that_the_last_step_made_infinite_end_diverged)
+{
+    struct err e;
+    struct cnn_samples samples = small_samples();
+    struct cnn_net *net = small_net(SMALL_PLAIN);
+    struct cnn_train_config config = quick(1, 2);
+    struct cnn_train_result result;
+    config.batch_size = SMALL_SAMPLES / 5;
+    config.optimizer = cnn_optim_defaults(CNN_SGD);
+    config.optimizer.lr = CNN_LR_MAX;
+    config.optimizer.weight_decay = 999;
+    ck_assert(!cnn_train(net, &samples, NULL, &config, NULL, &result, &e));
+    ck_assert_int_eq(e.code, ERR_DIVERGED);
+    ck_assert_str_eq(e.detail, "non-finite weights in layer 'conv1' at epoch 1, batch 5");
+    cnn_net_free(net);
+    small_samples_clear(&samples);
+}
+END_TEST
+
+START_TEST(a_validation_loss_that_is_not_finite_ends_diverged)
+{
+    struct err e;
+    struct cnn_samples samples = small_samples(), huge = samples;
+    struct cnn_net *net = small_net(SMALL_PLAIN);
+    struct cnn_train_config config = quick(1, 2);
+    struct cnn_train_result result;
+    huge.normalize.scale = 3e38f;
+    ck_assert(!cnn_train(net, &samples, &huge, &config, NULL, &result, &e));
+    ck_assert_int_eq(e.code, ERR_DIVERGED);
+    ck_assert_str_eq(e.detail, "non-finite validation loss at epoch 1");
+    cnn_net_free(net);
+    small_samples_clear(&samples);
 }
 END_TEST
 
@@ -508,12 +650,16 @@ END_TEST
 
 TEST_PROGRAM("core_train", shapes_cnn_learns_shapes,
              same_seed_gives_the_same_weights_with_1_2_3_and_8_threads,
-             every_batch_and_epoch_is_reported, schedule_sets_the_rate_of_each_step,
-             clip_norm_bounds_each_step, best_weights_are_kept, last_weights_are_kept_when_asked,
-             patience_stops_early, cancel_stops_before_the_next_batch,
-             cancel_before_the_first_batch_trains_nothing,
+             every_batch_and_epoch_is_reported, each_epoch_and_seed_has_an_order_of_its_own,
+             schedule_sets_the_rate_of_each_step, clip_norm_bounds_each_step, best_weights_are_kept,
+             the_best_has_the_highest_accuracy_then_the_lowest_loss,
+             last_weights_are_kept_when_asked, patience_stops_early,
+             patience_that_ends_with_the_last_epoch_stops_nothing_early,
+             cancel_stops_before_the_next_batch, cancel_before_the_first_batch_trains_nothing,
              a_failing_epoch_hook_ends_training_with_its_error,
              an_absurd_rate_ends_diverged_naming_epoch_and_batch,
+             weights_that_the_last_step_made_infinite_end_diverged,
+             a_validation_loss_that_is_not_finite_ends_diverged,
              diverging_later_leaves_the_last_good_weights,
              validation_split_holds_out_its_part_and_trains_on_the_rest,
              held_out_samples_are_not_trained_on, bad_configurations_are_refused_by_field,
