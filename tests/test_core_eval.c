@@ -214,10 +214,12 @@ START_TEST(weights_that_are_not_finite_give_a_loss_that_is_not)
     struct cnn_net *net = small_net(SMALL_PLAIN);
     for (size_t i = 0; i < net->param_count; i++)
         net->params[i] = NAN;
-    struct cnn_eval eval = evaluate(net, &samples, NULL, 0, 2, 5);
+    struct cnn_eval eval = evaluate(net, &samples, NULL, 0, 2, SMALL_SAMPLES);
     ck_assert(isnan(eval.loss));
     ck_assert_uint_eq(eval.count, SMALL_SAMPLES);
     ck_assert_uint_eq(eval.failures[0].predicted, 0);
+    for (int i = 1; i < eval.failure_count; i++)
+        ck_assert_uint_gt(eval.failures[i].sample, eval.failures[i - 1].sample);
     cnn_eval_clear(&eval);
     cnn_net_free(net);
     small_samples_clear(&samples);
