@@ -77,6 +77,20 @@ START_TEST(below_is_uniform_and_below)
 }
 END_TEST
 
+/* Without a second draw, 2^32 values would fall on 3 * 2^30 places: twice on each third one. */
+START_TEST(below_is_unbiased_where_bounds_do_not_divide)
+{
+    enum { DRAWS = 30000 };
+    struct cnn_rng rng;
+    int thirds = 0;
+    cnn_rng_init(&rng, 1, 1);
+    for (int i = 0; i < DRAWS; i++)
+        thirds += cnn_rng_below(&rng, 3u << 30) % 3 == 0;
+    ck_assert_int_gt(thirds, 9600); /* 10000, deviation 82; with the bias 15000 */
+    ck_assert_int_lt(thirds, 10400);
+}
+END_TEST
+
 START_TEST(below_one_is_zero_and_large_bounds_are_reached)
 {
     struct cnn_rng rng;
@@ -161,6 +175,7 @@ END_TEST
 
 TEST_PROGRAM("core_rng", next_follows_published_sequence, same_seed_and_stream_repeat,
              neighbouring_seeds_and_streams_differ, mix_depends_on_order,
-             below_is_uniform_and_below, below_one_is_zero_and_large_bounds_are_reached,
-             uniform_stays_in_range_with_its_mean, uniform_never_rounds_up_to_high,
-             normal_has_mean_0_and_deviation_1, shuffle_permutes_evenly)
+             below_is_uniform_and_below, below_is_unbiased_where_bounds_do_not_divide,
+             below_one_is_zero_and_large_bounds_are_reached, uniform_stays_in_range_with_its_mean,
+             uniform_never_rounds_up_to_high, normal_has_mean_0_and_deviation_1,
+             shuffle_permutes_evenly)
