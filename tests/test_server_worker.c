@@ -216,7 +216,7 @@ START_TEST(garbage_for_a_job_is_a_clean_failure)
         {"{\"model\":\"m\",\"dataset\":\"none\",\"dataset_version\":1,\"architecture\":\"shapes-"
          "cnn\","
          "\"threads\":1}",
-         "none", ERR_IO},
+         "none", ERR_UNAVAILABLE},
         {"{" JOB ",\"init_from\":\"none:1\"}", "none", ERR_NOT_FOUND},
         {"{" JOB ",\"optimizer\":{\"type\":\"sgd\",\"lr\":1e300}}", "learning rate", ERR_INVALID},
     };
