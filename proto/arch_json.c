@@ -413,7 +413,9 @@ bool arch_parse(const struct cJSON *json, const struct cnn_shape *input, int cla
         char quoted[UTF8_QUOTE_BYTES];
         const struct cnn_preset *preset = cnn_preset_find(json->valuestring);
         ok = preset ? cnn_preset_spec(preset, input, classes, spec, e)
-                    : err_set(e, ERR_INVALID, "unknown architecture '%s'",
+                    : err_set(e, ERR_INVALID,
+                              "unknown architecture '%s', expected a preset's name (GET "
+                              "/architectures lists them) or an object with layers",
                               utf8_quote(quoted, json->valuestring, strlen(json->valuestring)));
     } else if (cJSON_IsObject(json)) {
         ok = object_parse(json, input, spec, e);

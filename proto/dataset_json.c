@@ -3,6 +3,7 @@
 #include <cJSON.h>
 #include <string.h>
 
+#include "buf.h"
 #include "json_read.h"
 #include "limits.h"
 #include "utf8.h"
@@ -18,8 +19,15 @@ static bool generator_parse(const cJSON *json, struct dataset_request *request, 
     if (!name)
         return err_field(e, ERR_INVALID, "generator", "missing 'generator'");
     request->generator = cnn_generator_find(name);
-    return request->generator || err_field(e, ERR_INVALID, "generator", "unknown generator '%s'",
-                                           utf8_quote(quoted, name, strlen(name)));
+    if (request->generator)
+        return true;
+    struct buf names = {0};
+    for (int i = 0; cnn_generator_at(i); i++)
+        buf_fmt(&names, "%s%s", i > 0 ? ", " : "", cnn_generator_at(i)->name);
+    err_field(e, ERR_INVALID, "generator", "unknown generator '%s', expected one of %s",
+              utf8_quote(quoted, name, strlen(name)), buf_text(&names));
+    buf_clear(&names);
+    return false;
 }
 
 static bool request_parse(const cJSON *json, struct dataset_request *request, struct err *e)

@@ -352,7 +352,9 @@ static void refused(const char *text, const char *field, const char *detail)
 
 START_TEST(test_bad_documents_are_refused)
 {
-    refused("\"lenot\"", "", "unknown architecture 'lenot'");
+    refused("\"lenot\"", "",
+            "unknown architecture 'lenot', expected a preset's name (GET /architectures lists "
+            "them) or an object with layers");
     refused("[]", "", "expected a preset's name or an object with layers, got an array");
     refused("3", "", "expected a preset's name or an object with layers, got 3");
     refused("{\"layers\":[]}", "input", "missing 'input'");

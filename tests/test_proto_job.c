@@ -357,6 +357,15 @@ START_TEST(test_bad_dataset_requests_are_refused_by_field)
 }
 END_TEST
 
+START_TEST(test_an_unknown_generator_is_told_which_there_are)
+{
+    struct dataset_request request;
+    struct err e = {0};
+    ck_assert(!dataset("{\"generator\":\"dogs\"}", &request, &e));
+    ck_assert_str_eq(e.detail, "unknown generator 'dogs', expected one of shapes, color-shapes");
+}
+END_TEST
+
 TEST_PROGRAM("proto_job", test_a_job_needs_only_model_and_dataset, test_every_field_is_read,
              test_each_optimizer_has_its_own_defaults_and_fields, test_schedules_are_read,
              test_null_means_none_where_the_writer_says_so,
@@ -364,4 +373,5 @@ TEST_PROGRAM("proto_job", test_a_job_needs_only_model_and_dataset, test_every_fi
              test_bad_requests_are_refused, test_bad_numbers_are_refused_by_field,
              test_bad_optimizers_are_refused_by_field, test_bad_choices_are_refused_by_field,
              test_failing_after_the_architecture_frees_it, test_dataset_requests_have_defaults,
-             test_bad_dataset_requests_are_refused_by_field)
+             test_bad_dataset_requests_are_refused_by_field,
+             test_an_unknown_generator_is_told_which_there_are)
