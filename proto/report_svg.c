@@ -12,6 +12,7 @@ enum {
     LABEL_CHARS_MAX = 24,    /* of a label beside the map; its tooltip has the rest */
     CHAR_PX = 7,             /* an average character of the 12 px font */
     FONT_PX = 12,
+    UPRIGHT_BYTES = 2, /* longer labels above their columns are turned */
     PAD_PX = 12,
 };
 
@@ -108,21 +109,32 @@ static void add_head(struct buf *out, const struct report_confusion *c, const st
             x, y, x, y);
 }
 
-/* The actual class on the left, the predicted one upright above. */
+/* A predicted class above its column: upright, unless there is no room across. */
+static void add_column_label(struct buf *out, const char *label, const struct layout *l, int column)
+{
+    double middle = l->left + l->cell * (column + 0.5), y = l->top - 6;
+    double x = middle + FONT_PX / 3.0;
+    if (strlen(label) <= UPRIGHT_BYTES && l->cell >= UPRIGHT_BYTES * FONT_PX)
+        buf_fmt(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", middle, y);
+    else
+        buf_fmt(out, "<text x=\"%.1f\" y=\"%.1f\" transform=\"rotate(-90 %.1f %.1f)\">", x, y, x,
+                y);
+    add_text(out, label, LABEL_CHARS_MAX);
+    buf_str(out, "</text>\n");
+}
+
+/* The actual class on the left, the predicted one above. */
 static void add_labels(struct buf *out, const struct report_confusion *c, const struct layout *l)
 {
     for (int i = 0; i < c->classes; i++) {
         double middle = l->cell * (i + 0.5) + FONT_PX / 3.0;
-        double x = l->left + middle, y = l->top - 6;
         buf_fmt(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\"><title>", l->left - 6,
                 l->top + middle);
         add_text(out, c->labels[i], SIZE_MAX);
         buf_str(out, "</title>");
         add_text(out, c->labels[i], LABEL_CHARS_MAX);
-        buf_fmt(out, "</text>\n<text x=\"%.1f\" y=\"%.1f\" transform=\"rotate(-90 %.1f %.1f)\">", x,
-                y, x, y);
-        add_text(out, c->labels[i], LABEL_CHARS_MAX);
         buf_str(out, "</text>\n");
+        add_column_label(out, c->labels[i], l, i);
     }
 }
 
