@@ -14,7 +14,12 @@
 
 #include "client.h"
 
-enum { JOB_POLL_US = 10000 };
+/* Between two looks at a job. A worker steps back behind its daemon, so where that is slow it must
+ * not be asked all the time. */
+static inline void job_pause(void)
+{
+    usleep(getenv("STRIDED_TEST_SLOW") ? 200000 : 10000);
+}
 
 /* The document at this path; cJSON_Delete it. */
 static inline cJSON *get_json(const struct daemon *daemon, const char *format, const char *id)
@@ -83,7 +88,7 @@ static inline cJSON *wait_job(const struct daemon *daemon, const char *id)
         if (job_has_ended(job))
             return job;
         cJSON_Delete(job);
-        usleep(JOB_POLL_US);
+        job_pause();
     }
 }
 
@@ -97,7 +102,7 @@ static inline void wait_running(const struct daemon *daemon, const char *id)
         cJSON_Delete(job);
         if (running)
             return;
-        usleep(JOB_POLL_US);
+        job_pause();
     }
 }
 

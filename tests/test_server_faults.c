@@ -34,7 +34,7 @@ START_TEST(a_full_disk_fails_one_job_and_the_queue_goes_on_when_there_is_room)
     wait_running(&daemon, first);
     fill_disk(&daemon, true);
     while (find_worker(&daemon) != 0)
-        usleep(JOB_POLL_US);
+        job_pause();
     struct reply reply = client_post(&daemon, "/jobs", "{" SMALL "}");
     ck_assert_msg(reply.status == 507 || reply.status == 500, "%d %s", reply.status, reply.body);
     reply_clear(&reply);
@@ -87,7 +87,7 @@ START_TEST(a_first_start_that_was_cut_short_is_made_up_for_by_the_next)
         reply_clear(&reply);
         if (there)
             break;
-        usleep(JOB_POLL_US);
+        job_pause();
     }
     daemon_stop(&daemon);
 }
@@ -113,7 +113,7 @@ START_TEST(closed_streams_do_not_let_the_log_into_files)
     while (atoi(lock) != pid) {
         FILE *file = fopen(path, "r");
         if (!file || !fgets(lock, sizeof lock, file))
-            usleep(JOB_POLL_US);
+            job_pause();
         if (file)
             fclose(file);
     }

@@ -426,7 +426,7 @@ START_TEST(a_killed_daemon_takes_its_worker_along_and_fails_the_job_at_the_next_
             fclose(file);
         if (!end || sscanf(end + 1, " %c", &state) != 1 || state == 'Z' || state == 'X')
             break;
-        usleep(JOB_POLL_US);
+        job_pause();
     }
     daemon_launch(&daemon, one_thread);
     cJSON *job = wait_job(&daemon, id);
