@@ -6,38 +6,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "client.h"
-#include "harness.h"
 #include "limits.h"
-
-static struct daemon served;
-
-static void start(void)
-{
-    daemon_start(&served, NULL);
-}
-
-/* The daemon is still there, and stops well. */
-static void stop(void)
-{
-    struct reply reply = client_get(&served, "/health/live");
-    ck_assert_int_eq(reply.status, 200);
-    reply_clear(&reply);
-    daemon_stop(&served);
-}
-
-static void expect_body(struct reply *reply, int status, const char *text)
-{
-    ck_assert_msg(reply->status == status, "status %d: %s", reply->status, reply->body);
-    ck_assert_msg(strstr(reply->body, text) != NULL, "'%s' not in: %s", text, reply->body);
-    reply_clear(reply);
-}
-
-static struct reply send_with(const char *method, const char *path, const char *header,
-                              const void *body, size_t size)
-{
-    return client_send(&served, method, path, (const char *const[]){header, NULL}, body, size);
-}
+#include "one_daemon.h"
 
 static const char dataset_request[] =
     "{\"generator\":\"shapes\",\"train\":4,\"test\":2,\"seed\":0}";

@@ -6,25 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "client.h"
-#include "harness.h"
 #include "limits.h"
-
-static struct daemon served;
-
-static void start(void)
-{
-    daemon_start(&served, NULL);
-}
-
-/* The daemon is still there, and stops well. */
-static void stop(void)
-{
-    struct reply reply = client_get(&served, "/health/live");
-    ck_assert_int_eq(reply.status, 200);
-    reply_clear(&reply);
-    daemon_stop(&served);
-}
+#include "one_daemon.h"
 
 START_TEST(slow_routes_answer_many_at_once)
 {
