@@ -352,3 +352,30 @@ void *sql_grow(void *rows, int count, size_t size, struct err *e)
     memset((char *)rows + (size_t)count * size, 0, size);
     return rows;
 }
+
+bool sql_list(struct store *store, struct sqlite3_stmt *stmt, const struct sql_row_type *type,
+              void **rows, int *count, struct err *e)
+{
+    char *list = NULL;
+    enum sql_step step = SQL_FAILED;
+    *count = 0;
+    while (stmt && (step = sql_next(store, stmt, e)) == SQL_ROW) {
+        char *grown = sql_grow(list, *count, type->size, e);
+        if (!grown)
+            break;
+        list = grown;
+        if (!type->read(stmt, list + (size_t)*count * type->size, e))
+            break;
+        ++*count;
+    }
+    if (stmt)
+        sql_reset(stmt);
+    if (step == SQL_DONE) {
+        *rows = list;
+        return true;
+    }
+    for (int i = 0; type->clear && i < *count; i++)
+        type->clear(list + (size_t)i * type->size);
+    free(list);
+    return false;
+}

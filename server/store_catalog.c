@@ -71,34 +71,28 @@ bool store_dataset_get(struct store *store, const char *name, int version,
     return ok;
 }
 
+static bool read_dataset_row(struct sqlite3_stmt *stmt, void *row, struct err *e)
+{
+    return read_dataset(stmt, row, e);
+}
+
+static void clear_dataset_row(void *row)
+{
+    store_dataset_clear(row);
+}
+
 bool store_datasets(struct store *store, struct store_dataset **rows, int *count, struct err *e)
 {
-    struct store_dataset *list = NULL;
-    enum sql_step step = SQL_FAILED;
-    *count = 0;
+    static const struct sql_row_type type = {sizeof **rows, read_dataset_row, clear_dataset_row};
+    void *list;
     store_lock(store);
     struct sqlite3_stmt *stmt =
         sql_query(store, e, "SELECT " DATASET_COLUMNS " FROM datasets ORDER BY name, version", "");
-    while (stmt && (step = sql_next(store, stmt, e)) == SQL_ROW) {
-        struct store_dataset *grown = sql_grow(list, *count, sizeof *list, e);
-        if (!grown)
-            break;
-        list = grown;
-        if (!read_dataset(stmt, &list[*count], e))
-            break;
-        ++*count;
-    }
-    if (stmt)
-        sql_reset(stmt);
+    bool ok = sql_list(store, stmt, &type, &list, count, e);
     store_unlock(store);
-    if (step != SQL_DONE) {
-        for (int i = 0; i < *count; i++)
-            store_dataset_clear(&list[i]);
-        free(list);
-        return false;
-    }
-    *rows = list;
-    return true;
+    if (ok)
+        *rows = list;
+    return ok;
 }
 
 /* Refuses when a job that has not ended reads the dataset. */
@@ -148,43 +142,34 @@ bool store_model_add(struct store *store, const struct store_model *row, struct 
     return store_begin(store, e) && store_finish(store, store_model_insert(store, row, e), e);
 }
 
-static void read_model(struct sqlite3_stmt *stmt, struct store_model *row)
+static bool read_model_row(struct sqlite3_stmt *stmt, void *model, struct err *e)
 {
+    struct store_model *row = model;
+    (void)e;
     sql_text(stmt, 0, row->name, sizeof row->name);
     row->version = sql_int(stmt, 1);
     sql_text(stmt, 2, row->sha256, sizeof row->sha256);
     sql_text(stmt, 3, row->job, sizeof row->job);
     sql_text(stmt, 4, row->created, sizeof row->created);
     row->active = sql_int(stmt, 5) != 0;
+    return true;
 }
 
 bool store_models(struct store *store, struct store_model **rows, int *count, struct err *e)
 {
-    struct store_model *list = NULL;
-    enum sql_step step = SQL_FAILED;
-    *count = 0;
+    static const struct sql_row_type type = {sizeof **rows, read_model_row, NULL};
+    void *list;
     store_lock(store);
     struct sqlite3_stmt *stmt =
         sql_query(store, e,
                   "SELECT name, version, sha256, job, created, active FROM models"
                   " ORDER BY name, version",
                   "");
-    while (stmt && (step = sql_next(store, stmt, e)) == SQL_ROW) {
-        struct store_model *grown = sql_grow(list, *count, sizeof *list, e);
-        if (!grown)
-            break;
-        list = grown;
-        read_model(stmt, &list[(*count)++]);
-    }
-    if (stmt)
-        sql_reset(stmt);
+    bool ok = sql_list(store, stmt, &type, &list, count, e);
     store_unlock(store);
-    if (step != SQL_DONE) {
-        free(list);
-        return false;
-    }
-    *rows = list;
-    return true;
+    if (ok)
+        *rows = list;
+    return ok;
 }
 
 bool store_model_delete(struct store *store, const char *name, int version, struct err *e)

@@ -90,36 +90,31 @@ bool store_job_get(struct store *store, int64_t id, struct store_job *row, struc
     return ok;
 }
 
+static bool read_job_row(struct sqlite3_stmt *stmt, void *row, struct err *e)
+{
+    return read_job(stmt, row, e);
+}
+
+static void clear_job_row(void *row)
+{
+    store_job_clear(row);
+}
+
 bool store_jobs(struct store *store, int limit, struct store_job **rows, int *count, int *total,
                 struct err *e)
 {
-    struct store_job *list = NULL;
-    enum sql_step step = SQL_FAILED;
+    static const struct sql_row_type type = {sizeof **rows, read_job_row, clear_job_row};
+    void *list;
     int64_t all = 0;
-    *count = 0;
     store_lock(store);
     struct sqlite3_stmt *stmt = NULL;
     if (sql_number(store, e, &all, 0, "SELECT count(*) FROM jobs", ""))
         stmt = sql_query(store, e, "SELECT " JOB_COLUMNS " FROM jobs ORDER BY id DESC LIMIT ?", "i",
                          limit);
-    while (stmt && (step = sql_next(store, stmt, e)) == SQL_ROW) {
-        struct store_job *grown = sql_grow(list, *count, sizeof *list, e);
-        if (!grown)
-            break;
-        list = grown;
-        if (!read_job(stmt, &list[*count], e))
-            break;
-        ++*count;
-    }
-    if (stmt)
-        sql_reset(stmt);
+    bool ok = sql_list(store, stmt, &type, &list, count, e);
     store_unlock(store);
-    if (step != SQL_DONE) {
-        for (int i = 0; i < *count; i++)
-            store_job_clear(&list[i]);
-        free(list);
+    if (!ok)
         return false;
-    }
     *rows = list;
     *total = (int)all;
     return true;

@@ -37,49 +37,55 @@ bool store_job_epoch(struct store *store, int64_t id, const struct progress *epo
     return store_finish(store, ok, e);
 }
 
+static bool read_epoch_row(struct sqlite3_stmt *stmt, void *row, struct err *e)
+{
+    (void)e;
+    *(struct report_epoch *)row = (struct report_epoch){
+        .epoch = sql_int(stmt, 0),
+        .loss = sql_double(stmt, 1),
+        .accuracy = sql_double(stmt, 2),
+        .val_loss = sql_double(stmt, 3),
+        .val_accuracy = sql_double(stmt, 4),
+        .seconds = sql_double(stmt, 5),
+    };
+    return true;
+}
+
 bool store_job_epochs(struct store *store, int64_t id, int since_epoch, struct report_epoch **rows,
                       int *count, struct err *e)
 {
-    struct report_epoch *list = NULL;
-    enum sql_step step = SQL_FAILED;
-    *count = 0;
+    static const struct sql_row_type type = {sizeof **rows, read_epoch_row, NULL};
+    void *list;
     store_lock(store);
     struct sqlite3_stmt *stmt =
         sql_query(store, e,
                   "SELECT epoch, loss, accuracy, val_loss, val_accuracy, seconds FROM epochs"
                   " WHERE job = ? AND epoch > ? ORDER BY epoch",
                   "li", id, since_epoch);
-    while (stmt && (step = sql_next(store, stmt, e)) == SQL_ROW) {
-        struct report_epoch *grown = sql_grow(list, *count, sizeof *list, e);
-        if (!grown)
-            break;
-        list = grown;
-        list[(*count)++] = (struct report_epoch){
-            .epoch = sql_int(stmt, 0),
-            .loss = sql_double(stmt, 1),
-            .accuracy = sql_double(stmt, 2),
-            .val_loss = sql_double(stmt, 3),
-            .val_accuracy = sql_double(stmt, 4),
-            .seconds = sql_double(stmt, 5),
-        };
-    }
-    if (stmt)
-        sql_reset(stmt);
+    bool ok = sql_list(store, stmt, &type, &list, count, e);
     store_unlock(store);
-    if (step != SQL_DONE) {
-        free(list);
-        return false;
-    }
-    *rows = list;
+    if (ok)
+        *rows = list;
+    return ok;
+}
+
+static bool read_batch_row(struct sqlite3_stmt *stmt, void *row, struct err *e)
+{
+    (void)e;
+    *(struct report_batch *)row = (struct report_batch){
+        .epoch = sql_int(stmt, 0),
+        .batch = sql_int(stmt, 1),
+        .loss = sql_double(stmt, 2),
+        .lr = sql_double(stmt, 3),
+    };
     return true;
 }
 
 bool store_job_batches(struct store *store, int64_t id, int points_max, struct report_batch **rows,
                        int *count, struct err *e)
 {
-    struct report_batch *list = NULL;
-    enum sql_step step = SQL_FAILED;
-    *count = 0;
+    static const struct sql_row_type type = {sizeof **rows, read_batch_row, NULL};
+    void *list;
     store_lock(store);
     /* Of n points keeps those where floor(i * max / n) moves on: all when n <= max. */
     struct sqlite3_stmt *stmt =
@@ -89,27 +95,11 @@ bool store_job_batches(struct store *store, int64_t id, int points_max, struct r
                   " max(count(*) OVER (), ?2) AS n FROM batches WHERE job = ?1)"
                   " WHERE i * ?2 / n > (i - 1) * ?2 / n ORDER BY epoch, batch",
                   "li", id, points_max);
-    while (stmt && (step = sql_next(store, stmt, e)) == SQL_ROW) {
-        struct report_batch *grown = sql_grow(list, *count, sizeof *list, e);
-        if (!grown)
-            break;
-        list = grown;
-        list[(*count)++] = (struct report_batch){
-            .epoch = sql_int(stmt, 0),
-            .batch = sql_int(stmt, 1),
-            .loss = sql_double(stmt, 2),
-            .lr = sql_double(stmt, 3),
-        };
-    }
-    if (stmt)
-        sql_reset(stmt);
+    bool ok = sql_list(store, stmt, &type, &list, count, e);
     store_unlock(store);
-    if (step != SQL_DONE) {
-        free(list);
-        return false;
-    }
-    *rows = list;
-    return true;
+    if (ok)
+        *rows = list;
+    return ok;
 }
 
 /* ---- evaluations ---- */

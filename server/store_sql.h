@@ -45,6 +45,18 @@ void *sql_blob_copy(struct sqlite3_stmt *stmt, int column, size_t size, struct e
 /* Room for one more zeroed element after `count`; NULL (and rows as it was) without memory. */
 void *sql_grow(void *rows, int count, size_t size, struct err *e);
 
+/* One kind of row in a list: its size, how it is read into zeroes, and how it is freed (NULL: it
+ * owns nothing). */
+struct sql_row_type {
+    size_t size;
+    bool (*read)(struct sqlite3_stmt *stmt, void *row, struct err *e);
+    void (*clear)(void *row);
+};
+/* All rows of a query as an array that the caller frees, NULL when there are none; resets stmt. A
+ * NULL stmt is a query that failed already. After a failure nothing is left to free. */
+bool sql_list(struct store *store, struct sqlite3_stmt *stmt, const struct sql_row_type *type,
+              void **rows, int *count, struct err *e);
+
 /* Inserts within a transaction: shared by store_model_add and store_job_end. */
 bool store_model_insert(struct store *store, const struct store_model *row, struct err *e);
 
