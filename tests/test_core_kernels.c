@@ -104,7 +104,7 @@ static bool geometry_close(struct conv_geometry *g, const int behind[3])
 
 /* The three directions of one table, started on what must be overwritten or added to. */
 struct results {
-    struct buffer y, dx, dw, dbias;
+    struct buffer y, dx, dw;
 };
 
 static struct results conv_run(const struct cnn_kernels *table, const struct conv_geometry *g,
@@ -113,27 +113,30 @@ static struct results conv_run(const struct cnn_kernels *table, const struct con
     const size_t in = (size_t)n * volume(g->in) * (size_t)g->in_c;
     const size_t out = (size_t)n * volume(g->out) * (size_t)g->out_k;
     const size_t weights = volume(g->kernel) * (size_t)(g->in_c / g->groups) * (size_t)g->out_k;
-    const size_t scratch_floats = table->conv_scratch(g, n);
+    const size_t scratch_floats = table->conv_scratch(g, NULL, n);
     struct buffer x = buffer_random(in, edge, 1), w = buffer_random(weights, edge, 2);
     struct buffer bias = buffer_random((size_t)g->out_k, edge, 3);
     struct buffer dy = buffer_random(out, edge, 4);
+    struct buffer wt = buffer_filled(weights, edge, NAN);
     struct buffer scratch = buffer_new(scratch_floats, edge);
     struct results r = {
         .y = buffer_filled(out, edge, NAN),
         .dx = buffer_filled(in, edge, NAN),
         .dw = buffer_filled(weights, edge, 0.5f),
-        .dbias = buffer_filled((size_t)g->out_k, edge, 0.25f),
     };
     /* Without a bias every other time. */
     const bool bare = g->kernel[2] % 2 == 0;
 
+    const struct epilogue end = {.bias = bare ? NULL : bias.data};
+
     fill(&scratch, NAN);
-    table->conv_forward(g, n, x.data, w.data, bare ? NULL : bias.data, r.y.data, scratch.data);
+    table->conv_forward(g, n, x.data, w.data, &end, r.y.data, scratch.data);
+    table->conv_transpose(g, w.data, wt.data);
     fill(&scratch, NAN);
-    table->conv_backward_data(g, n, dy.data, w.data, r.dx.data, scratch.data);
+    table->conv_backward_data(g, n, dy.data, wt.data, r.dx.data, scratch.data);
     fill(&scratch, NAN);
-    table->conv_backward_weight(g, n, x.data, dy.data, r.dw.data, bare ? NULL : r.dbias.data,
-                                scratch.data);
+    table->conv_backward_weight(g, n, x.data, dy.data, r.dw.data, scratch.data);
+    buffer_free(&wt);
     buffer_free(&x);
     buffer_free(&w);
     buffer_free(&bias);
@@ -147,7 +150,6 @@ static void results_free(struct results *r)
     buffer_free(&r->y);
     buffer_free(&r->dx);
     buffer_free(&r->dw);
-    buffer_free(&r->dbias);
 }
 
 static void check_conv(const struct conv_geometry *g, int n)
@@ -161,7 +163,6 @@ static void check_conv(const struct conv_geometry *g, int n)
             check_close(&got.y, &want.y, taps * g->in_c, table->name, "y");
             check_close(&got.dx, &want.dx, taps * g->out_k, table->name, "dx");
             check_close(&got.dw, &want.dw, pixels, table->name, "dw");
-            check_close(&got.dbias, &want.dbias, pixels, table->name, "dbias");
             results_free(&got);
         }
     }
@@ -349,7 +350,7 @@ START_TEST(padding_beyond_the_input_needs_no_great_scratch)
     ck_assert(geometry_close(&g, g.before));
     const struct cnn_kernels *table;
     for (int i = 0; (table = cnn_kernels_at(i)); i++)
-        ck_assert_uint_lt(table->conv_scratch(&g, 1), 1 << 24);
+        ck_assert_uint_lt(table->conv_scratch(&g, NULL, 1), 1 << 24);
     check_conv(&g, 1);
 }
 END_TEST
@@ -369,32 +370,48 @@ START_TEST(a_tap_that_sees_only_padding_gets_no_gradient)
 }
 END_TEST
 
-typedef void gemm_fn(int m, int n, int k, const float *a, const float *b, float *c, int accumulate);
+/* Which operand of a product lies transposed in memory. */
+enum gemm_form { GEMM_NN, GEMM_NT, GEMM_TN, GEMM_FORMS };
 
-static struct buffer gemm_run(gemm_fn *gemm, int m, int n, int k, int accumulate, enum edge edge)
+static struct buffer gemm_run(const struct cnn_kernels *table, enum gemm_form form, int m, int n,
+                              int k, int accumulate, bool packed, enum edge edge)
 {
     struct buffer a = buffer_random((size_t)m * (size_t)k, edge, 5);
     struct buffer b = buffer_random((size_t)n * (size_t)k, edge, 6);
+    struct buffer bias = buffer_random((size_t)n, edge, 7);
+    struct buffer panels = buffer_filled(table->gemm_packed_floats(n, k), edge, NAN);
     struct buffer c = buffer_filled((size_t)m * (size_t)n, edge, accumulate ? 0.5f : NAN);
-    gemm(m, n, k, a.data, b.data, c.data, accumulate);
+    struct gemm p = {.m = m, .n = n, .k = k, .accumulate = accumulate};
+    p.a = a.data, p.a_row = form == GEMM_TN ? 1 : k, p.a_k = form == GEMM_TN ? m : 1;
+    p.b = b.data, p.b_k = form == GEMM_NT ? 1 : n, p.b_column = form == GEMM_NT ? k : 1;
+    p.c = c.data, p.c_row = n;
+    if (k % 2)
+        p.end = (struct epilogue){.bias = bias.data, .act = KERNEL_RELU};
+    if (packed) {
+        table->gemm_pack(&p, panels.data);
+        p.b = panels.data, p.packed = true;
+    }
+    table->gemm(&p);
     buffer_free(&a);
     buffer_free(&b);
+    buffer_free(&bias);
+    buffer_free(&panels);
     return c;
 }
 
 static void check_gemm(int m, int n, int k)
 {
-    static const char *const names[] = {"gemm_nn", "gemm_nt", "gemm_tn"};
-    const struct cnn_kernels *ref = &cnn_kernels_ref, *table;
-    gemm_fn *const slow[] = {ref->gemm_nn, ref->gemm_nt, ref->gemm_tn};
+    static const char *const names[] = {"nn", "nt", "tn"};
+    const struct cnn_kernels *table;
     for (int accumulate = 0; accumulate < 2; accumulate++) {
-        for (int f = 0; f < 3; f++) {
-            struct buffer want = gemm_run(slow[f], m, n, k, accumulate, EDGE_BEHIND);
-            for (int i = 1; (table = cnn_kernels_at(i)); i++) {
-                gemm_fn *const fast[] = {table->gemm_nn, table->gemm_nt, table->gemm_tn};
-                for (enum edge edge = 0; edge < EDGE_COUNT; edge++) {
-                    struct buffer got = gemm_run(fast[f], m, n, k, accumulate, edge);
-                    check_close(&got, &want, k, table->name, names[f]);
+        for (enum gemm_form form = 0; form < GEMM_FORMS; form++) {
+            struct buffer want =
+                gemm_run(&cnn_kernels_ref, form, m, n, k, accumulate, false, EDGE_BEHIND);
+            for (int i = 0; (table = cnn_kernels_at(i)); i++) {
+                for (int run = 0; run < 2 * EDGE_COUNT; run++) {
+                    struct buffer got =
+                        gemm_run(table, form, m, n, k, accumulate, run / 2, run % 2);
+                    check_close(&got, &want, k, table->name, names[form]);
                     buffer_free(&got);
                 }
             }

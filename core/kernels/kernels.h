@@ -1,13 +1,17 @@
 /* kernels.h - the table of compute kernels: serial, stateless, channels-last.
  *
  * One table an instruction set, chosen once at start; `cnn_kernels_ref` is the slow, obvious
- * reference that every other is tested against, and stays for ever.
+ * reference that every other is tested against, and stays for ever. A kernel allocates nothing and
+ * touches nothing outside of the arrays it is given. Its result does not depend on how a caller
+ * cuts work over samples, except where it says that it accumulates.
  * In names here: N samples, C channels, D H W sizes, K output channels.
  */
 #ifndef STRIDED_KERNELS_H
 #define STRIDED_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { KERNEL_AXES = 3 };
 
@@ -20,26 +24,86 @@ struct conv_geometry {
     int before[KERNEL_AXES]; /* zero padding in front; behind follows from `out` */
 };
 
+/* A pooling window over c channels; padding never wins a maximum. */
+struct pool_geometry {
+    int c;
+    int in[KERNEL_AXES], out[KERNEL_AXES];
+    int kernel[KERNEL_AXES], stride[KERNEL_AXES];
+    int before[KERNEL_AXES];
+};
+/* Windows of up to this many elements have max_pool's winner in a byte. */
+enum { POOL_WINDOW_MAX = 256 };
+
+enum kernel_act { KERNEL_LINEAR, KERNEL_RELU, KERNEL_LEAKY_RELU, KERNEL_TANH, KERNEL_SIGMOID };
+
+/* What becomes of a sum before it leaves the registers or L1: y = act(pool(sum + bias)). All of
+ * these activations rise, so the order of activation and maximum does not matter. */
+struct epilogue {
+    const float *bias; /* [K]; NULL: none */
+    enum kernel_act act;
+    float slope;                      /* of KERNEL_LEAKY_RELU below 0; > 0 */
+    const struct pool_geometry *pool; /* convolutions only: maximum over windows of the output,
+                                         pool->in = conv_geometry.out; y is then [n, pool->out, K].
+                                         NULL: none */
+    uint8_t *winner;                  /* with pool: as max_pool's; NULL: not wanted */
+};
+
+/* c[m,n] = act(a[m,k] b[k,n] + bias[n]), or c += without bias and act when accumulate.
+ * Steps in floats, so that either operand may be transposed or part of a larger matrix. */
+struct gemm {
+    int m, n, k;
+    const float *a;
+    ptrdiff_t a_row, a_k;
+    const float *b; /* or, when `packed`, what gemm_pack made of it */
+    ptrdiff_t b_k, b_column;
+    bool packed;
+    float *c;
+    ptrdiff_t c_row;
+    bool accumulate;
+    struct epilogue end; /* bias and act */
+};
+
 struct cnn_kernels {
     const char *name; /* "reference", "baseline", "avx2", "avx512", "neon" */
 
-    /* y[n,D',H',W',K] = x[n,D,H,W,C] * w[kd,kh,kw,C/groups,K] + bias[K] (NULL: none). */
+    /* y[n,D',H',W',K] from x[n,D,H,W,C] and w[kd,kh,kw,C/groups,K]. */
     void (*conv_forward)(const struct conv_geometry *g, int n, const float *x, const float *w,
-                         const float *bias, float *y, float *scratch);
+                         const struct epilogue *end, float *y, float *scratch);
+    /* wt[groups,kd,kh,kw,K/groups,C/groups]: w as conv_backward_data wants it; as many floats. */
+    void (*conv_transpose)(const struct conv_geometry *g, const float *w, float *wt);
     /* dx[n,D,H,W,C] = the gradient for x; overwrites. */
     void (*conv_backward_data)(const struct conv_geometry *g, int n, const float *dy,
-                               const float *w, float *dx, float *scratch);
-    /* dw[kd,kh,kw,C/groups,K] += and, unless NULL, dbias[K] +=. */
+                               const float *wt, float *dx, float *scratch);
+    /* dw[kd,kh,kw,C/groups,K] += */
     void (*conv_backward_weight)(const struct conv_geometry *g, int n, const float *x,
-                                 const float *dy, float *dw, float *dbias, float *scratch);
-    /* Scratch floats that each of the three may use for n samples. */
-    size_t (*conv_scratch)(const struct conv_geometry *g, int n);
+                                 const float *dy, float *dw, float *scratch);
+    /* Scratch floats that each of these may use for n samples; pool: of the epilogue, or NULL. */
+    size_t (*conv_scratch)(const struct conv_geometry *g, const struct pool_geometry *pool, int n);
 
-    /* Row-major matrix products; c += when accumulate, else c =. Leading dimension = row length.
-     * nn: c[m,n] = a[m,k] b[k,n];  nt: c[m,n] = a[m,k] b[n,k]^T;  tn: c[m,n] = a[k,m]^T b[k,n] */
-    void (*gemm_nn)(int m, int n, int k, const float *a, const float *b, float *c, int accumulate);
-    void (*gemm_nt)(int m, int n, int k, const float *a, const float *b, float *c, int accumulate);
-    void (*gemm_tn)(int m, int n, int k, const float *a, const float *b, float *c, int accumulate);
+    void (*gemm)(const struct gemm *p);
+    /* Brings b into the order in which gemm reads it, for one that is used many times. */
+    void (*gemm_pack)(const struct gemm *p, float *packed);
+    size_t (*gemm_packed_floats)(int n, int k);
+
+    /* sum[columns] += the rows of x[rows, columns] */
+    void (*sum_rows)(size_t rows, int columns, const float *x, float *sum);
+    /* to[columns, rows] = from[rows, columns] transposed */
+    void (*transpose)(size_t rows, size_t columns, const float *from, float *to);
+
+    /* y[count] = act(x); x == y is fine. A NaN stays one. */
+    void (*activate)(enum kernel_act act, float slope, size_t count, const float *x, float *y);
+    /* dx[count] = dy * act'(x), told from y = act(x); dx == dy is fine. */
+    void (*activate_backward)(enum kernel_act act, float slope, size_t count, const float *y,
+                              const float *dy, float *dx);
+
+    /* y[n,out,C] = the maximum of each window of x[n,in,C], and winner[n,out,C] (NULL: not
+     * wanted; else at most POOL_WINDOW_MAX elements a window) = which of the window's elements,
+     * counted (kd*KH + kh)*KW + kw; the first among equals; a NaN beats all before it. */
+    void (*max_pool)(const struct pool_geometry *g, int n, const float *x, float *y,
+                     uint8_t *winner);
+    /* dx[n,in,C] = dy at the winners, added up where windows overlap, 0 elsewhere. */
+    void (*max_pool_backward)(const struct pool_geometry *g, int n, const uint8_t *winner,
+                              const float *dy, float *dx);
 };
 
 extern const struct cnn_kernels cnn_kernels_ref;

@@ -20,9 +20,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define KERNEL_PASTE(name, isa) name##_##isa
-#define KERNEL_EXPAND(name, isa) KERNEL_PASTE(name, isa)
-#define KERNEL(name) KERNEL_EXPAND(name, KERNEL_ISA)
+#include "isa.h"
+#include "kernels.h"
 
 enum { NEST_DEPTH = 4 };
 
@@ -44,9 +43,9 @@ struct product {
 
 void KERNEL(product)(const struct product *p);
 
-/* The matrix products of struct cnn_kernels. */
-void KERNEL(gemm_nn)(int m, int n, int k, const float *a, const float *b, float *c, int accumulate);
-void KERNEL(gemm_nt)(int m, int n, int k, const float *a, const float *b, float *c, int accumulate);
-void KERNEL(gemm_tn)(int m, int n, int k, const float *a, const float *b, float *c, int accumulate);
+/* Of struct cnn_kernels. */
+void KERNEL(gemm)(const struct gemm *p);
+void KERNEL(gemm_pack)(const struct gemm *p, float *packed);
+size_t KERNEL(gemm_packed_floats)(int n, int k);
 
 #endif

@@ -1,8 +1,6 @@
 /* ref.c - the slow, obvious reference: each result element is one sum in double, written straight
  * from its definition. Everything faster is tested against this; it is never made fast. */
-#include <stdbool.h>
-
-#include "kernels.h"
+#include "ref.h"
 
 static size_t volume(const int *size)
 {
@@ -51,17 +49,16 @@ static bool output_pixel(const struct conv_geometry *g, size_t in, size_t tap, s
     return true;
 }
 
-/* y[n,D',H',W',K] = bias[K] + sum over taps and c of x[n,D,H,W,C] * w[taps,C/groups,K] */
-static void conv_forward(const struct conv_geometry *g, int n, const float *x, const float *w,
-                         const float *bias, float *y, float *scratch)
+/* y[n,D',H',W',K] = sum over taps and c of x[n,D,H,W,C] * w[taps,C/groups,K] */
+static void conv_sums(const struct conv_geometry *g, int n, const float *x, const float *w,
+                      float *y)
 {
-    (void)scratch;
     const int group_c = g->in_c / g->groups, group_k = g->out_k / g->groups;
     const size_t in_pixels = volume(g->in), out_pixels = volume(g->out), taps = volume(g->kernel);
     for (size_t i = 0; i < (size_t)n; i++)
         for (size_t out = 0; out < out_pixels; out++)
             for (int k = 0; k < g->out_k; k++) {
-                double sum = bias ? bias[k] : 0;
+                double sum = 0;
                 for (size_t tap = 0; tap < taps; tap++) {
                     size_t in;
                     if (!input_pixel(g, out, tap, &in))
@@ -77,9 +74,44 @@ static void conv_forward(const struct conv_geometry *g, int n, const float *x, c
             }
 }
 
-/* dx[n,D,H,W,C] = sum over taps and k of dy[n,D',H',W',K] * w[taps,C/groups,K] */
+/* x[rows, columns] += bias, then act. */
+static void finish(const struct epilogue *end, size_t rows, int columns, float *x)
+{
+    for (size_t row = 0; end->bias && row < rows; row++)
+        for (int k = 0; k < columns; k++)
+            x[row * (size_t)columns + (size_t)k] += end->bias[k];
+    ref_activate(end->act, end->slope, rows * (size_t)columns, x, x);
+}
+
+static void conv_forward(const struct conv_geometry *g, int n, const float *x, const float *w,
+                         const struct epilogue *end, float *y, float *scratch)
+{
+    const size_t pixels = (size_t)n * volume(g->out);
+    if (!end->pool) {
+        conv_sums(g, n, x, w, y);
+        finish(end, pixels, g->out_k, y);
+        return;
+    }
+    conv_sums(g, n, x, w, scratch);
+    finish(end, pixels, g->out_k, scratch);
+    ref_max_pool(end->pool, n, scratch, y, end->winner);
+}
+
+/* wt[groups,taps,K/groups,C/groups] from w[taps,C/groups,K] */
+static void conv_transpose(const struct conv_geometry *g, const float *w, float *wt)
+{
+    const size_t group_c = (size_t)(g->in_c / g->groups), group_k = (size_t)(g->out_k / g->groups);
+    const size_t taps = volume(g->kernel);
+    for (size_t group = 0; group < (size_t)g->groups; group++)
+        for (size_t tap = 0; tap < taps; tap++)
+            for (size_t k = 0; k < group_k; k++)
+                for (size_t c = 0; c < group_c; c++)
+                    *wt++ = w[(tap * group_c + c) * (size_t)g->out_k + group * group_k + k];
+}
+
+/* dx[n,D,H,W,C] = sum over taps and k of dy[n,D',H',W',K] * wt[group,taps,K,C] */
 static void conv_backward_data(const struct conv_geometry *g, int n, const float *dy,
-                               const float *w, float *dx, float *scratch)
+                               const float *wt, float *dx, float *scratch)
 {
     (void)scratch;
     const int group_c = g->in_c / g->groups, group_k = g->out_k / g->groups;
@@ -95,9 +127,10 @@ static void conv_backward_data(const struct conv_geometry *g, int n, const float
                         continue;
                     const float *dyp = dy + (i * out_pixels + out) * (size_t)g->out_k;
                     const float *wp =
-                        w + (tap * (size_t)group_c + (size_t)(c % group_c)) * (size_t)g->out_k;
-                    for (int k = first_k; k < first_k + group_k; k++)
-                        sum += (double)dyp[k] * (double)wp[k];
+                        wt + ((size_t)(c / group_c) * taps + tap) * (size_t)(group_k * group_c) +
+                        (size_t)(c % group_c);
+                    for (int k = 0; k < group_k; k++)
+                        sum += (double)dyp[first_k + k] * (double)wp[(size_t)k * (size_t)group_c];
                 }
                 dx[(i * in_pixels + in) * (size_t)g->in_c + (size_t)c] = (float)sum;
             }
@@ -120,70 +153,76 @@ static double weight_gradient(const struct conv_geometry *g, int n, const float 
     return sum;
 }
 
-/* dw[taps,C/groups,K] += x * dy over samples and pixels; dbias[K] += dy over the same. */
+/* dw[taps,C/groups,K] += x * dy over samples and pixels. */
 static void conv_backward_weight(const struct conv_geometry *g, int n, const float *x,
-                                 const float *dy, float *dw, float *dbias, float *scratch)
+                                 const float *dy, float *dw, float *scratch)
 {
     (void)scratch;
     const int group_c = g->in_c / g->groups, group_k = g->out_k / g->groups;
-    const size_t rows = (size_t)n * volume(g->out), taps = volume(g->kernel);
+    const size_t taps = volume(g->kernel);
     for (int k = 0; k < g->out_k; k++) {
         int first_c = (k / group_k) * group_c;
         for (size_t tap = 0; tap < taps; tap++)
             for (int c = 0; c < group_c; c++)
                 dw[(tap * (size_t)group_c + (size_t)c) * (size_t)g->out_k + (size_t)k] +=
                     (float)weight_gradient(g, n, x, dy, tap, first_c + c, k);
-        if (!dbias)
-            continue;
-        double sum = 0;
-        for (size_t row = 0; row < rows; row++)
-            sum += (double)dy[row * (size_t)g->out_k + (size_t)k];
-        dbias[k] += (float)sum;
     }
 }
 
-static size_t conv_scratch(const struct conv_geometry *g, int n)
+/* A pooled convolution's sums wait in scratch. */
+static size_t conv_scratch(const struct conv_geometry *g, const struct pool_geometry *pool, int n)
 {
-    (void)g, (void)n;
-    return 0;
+    return pool ? (size_t)n * volume(g->out) * (size_t)g->out_k : 0;
 }
 
-/* c[m,n] from a(i,p) = a[i*a_row + p*a_column] and b(p,j) = b[p*b_row + j*b_column]. */
-static void gemm(int m, int n, int k, const float *a, size_t a_row, size_t a_column, const float *b,
-                 size_t b_row, size_t b_column, float *c, int accumulate)
+static float finished(const struct epilogue *end, int column, double sum)
 {
-    for (size_t i = 0; i < (size_t)m; i++)
-        for (size_t j = 0; j < (size_t)n; j++) {
-            float *cell = &c[i * (size_t)n + j];
-            double sum = accumulate ? *cell : 0;
-            for (size_t p = 0; p < (size_t)k; p++)
-                sum += (double)a[i * a_row + p * a_column] * (double)b[p * b_row + j * b_column];
-            *cell = (float)sum;
+    float x = (float)(sum + (end->bias ? (double)end->bias[column] : 0));
+    ref_activate(end->act, end->slope, 1, &x, &x);
+    return x;
+}
+
+/* Packed b is [k, n]. */
+static void gemm(const struct gemm *p)
+{
+    const ptrdiff_t b_k = p->packed ? p->n : p->b_k, b_column = p->packed ? 1 : p->b_column;
+    for (int i = 0; i < p->m; i++)
+        for (int j = 0; j < p->n; j++) {
+            float *cell = &p->c[i * p->c_row + j];
+            double sum = 0;
+            for (int l = 0; l < p->k; l++)
+                sum +=
+                    (double)p->a[i * p->a_row + l * p->a_k] * (double)p->b[l * b_k + j * b_column];
+            *cell = p->accumulate ? (float)((double)*cell + sum) : finished(&p->end, j, sum);
         }
 }
 
-static void gemm_nn(int m, int n, int k, const float *a, const float *b, float *c, int accumulate)
+static void gemm_pack(const struct gemm *p, float *packed)
 {
-    gemm(m, n, k, a, (size_t)k, 1, b, (size_t)n, 1, c, accumulate);
+    for (int l = 0; l < p->k; l++)
+        for (int j = 0; j < p->n; j++)
+            *packed++ = p->b[l * p->b_k + j * p->b_column];
 }
 
-static void gemm_nt(int m, int n, int k, const float *a, const float *b, float *c, int accumulate)
+static size_t gemm_packed_floats(int n, int k)
 {
-    gemm(m, n, k, a, (size_t)k, 1, b, 1, (size_t)k, c, accumulate);
-}
-
-static void gemm_tn(int m, int n, int k, const float *a, const float *b, float *c, int accumulate)
-{
-    gemm(m, n, k, a, 1, (size_t)m, b, (size_t)n, 1, c, accumulate);
+    return (size_t)n * (size_t)k;
 }
 
 const struct cnn_kernels cnn_kernels_ref = {
     .name = "reference",
     .conv_forward = conv_forward,
+    .conv_transpose = conv_transpose,
     .conv_backward_data = conv_backward_data,
     .conv_backward_weight = conv_backward_weight,
     .conv_scratch = conv_scratch,
-    .gemm_nn = gemm_nn,
-    .gemm_nt = gemm_nt,
-    .gemm_tn = gemm_tn,
+    .gemm = gemm,
+    .gemm_pack = gemm_pack,
+    .gemm_packed_floats = gemm_packed_floats,
+    .sum_rows = ref_sum_rows,
+    .transpose = ref_transpose,
+    .activate = ref_activate,
+    .activate_backward = ref_activate_backward,
+    .max_pool = ref_max_pool,
+    .max_pool_backward = ref_max_pool_backward,
 };

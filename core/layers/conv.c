@@ -71,34 +71,40 @@ static struct conv_geometry geometry(const struct cnn_node *node)
 }
 _Static_assert((int)KERNEL_AXES == (int)CNN_AXES, "kernels and shapes share their axes");
 
-static size_t conv_scratch_floats(const struct cnn_node *node, int n)
-{
-    struct conv_geometry g = geometry(node);
-    return cnn_kernels()->conv_scratch(&g, n);
-}
-
 static size_t weight_count(const struct cnn_node *node)
 {
     return (size_t)weights_per_filter(node) * (size_t)node->out.c;
 }
 
+static size_t conv_scratch_floats(const struct cnn_node *node, int n)
+{
+    struct conv_geometry g = geometry(node);
+    return weight_count(node) + cnn_kernels()->conv_scratch(&g, NULL, n);
+}
+
 static void conv_forward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
     struct conv_geometry g = geometry(node);
-    const float *bias = node->spec.u.conv.bias ? pass->params + weight_count(node) : NULL;
-    cnn_kernels()->conv_forward(&g, pass->n, pass->in[0], pass->params, bias, pass->out,
+    struct epilogue end = {0};
+    if (node->spec.u.conv.bias)
+        end.bias = pass->params + weight_count(node);
+    cnn_kernels()->conv_forward(&g, pass->n, pass->in[0], pass->params, &end, pass->out,
                                 pass->scratch);
 }
 
 static void conv_backward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
+    const struct cnn_kernels *kernels = cnn_kernels();
     struct conv_geometry g = geometry(node);
-    float *dbias = node->spec.u.conv.bias ? pass->dparams + weight_count(node) : NULL;
-    cnn_kernels()->conv_backward_weight(&g, pass->n, pass->in[0], pass->dout, pass->dparams, dbias,
-                                        pass->scratch);
-    if (pass->din[0])
-        cnn_kernels()->conv_backward_data(&g, pass->n, pass->dout, pass->params, pass->din[0],
-                                          pass->scratch);
+    float *transposed = pass->scratch, *scratch = transposed + weight_count(node);
+    if (node->spec.u.conv.bias)
+        kernels->sum_rows((size_t)pass->n * cnn_shape_pixels(&node->out), node->out.c, pass->dout,
+                          pass->dparams + weight_count(node));
+    kernels->conv_backward_weight(&g, pass->n, pass->in[0], pass->dout, pass->dparams, scratch);
+    if (!pass->din[0])
+        return;
+    kernels->conv_transpose(&g, pass->params, transposed);
+    kernels->conv_backward_data(&g, pass->n, pass->dout, transposed, pass->din[0], scratch);
 }
 
 const struct cnn_op cnn_op_conv = {

@@ -2,8 +2,6 @@
  * [out]; one matrix product over all samples each way. */
 #include "layer.h"
 
-#include <string.h>
-
 #include "kernels.h"
 
 static bool dense_infer(struct cnn_node *node, struct err *e)
@@ -44,29 +42,37 @@ static uint64_t dense_macs(const struct cnn_node *node)
     return weight_count(node);
 }
 
+/* out = act(in W + bias) over n rows; W is [in,out] */
 static void dense_forward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
-    const bool bias = node->spec.u.dense.bias;
     const int in = node->in[0].c, out = node->out.c;
-    if (bias)
-        for (int i = 0; i < pass->n; i++)
-            memcpy(pass->out + (size_t)i * (size_t)out, pass->params + weight_count(node),
-                   (size_t)out * sizeof(float));
-    cnn_kernels()->gemm_nn(pass->n, out, in, pass->in[0], pass->params, pass->out, bias);
+    struct gemm p = {.m = pass->n, .n = out, .k = in};
+    p.a = pass->in[0], p.a_row = in, p.a_k = 1;
+    p.b = pass->params, p.b_k = out, p.b_column = 1;
+    p.c = pass->out, p.c_row = out;
+    if (node->spec.u.dense.bias)
+        p.end.bias = pass->params + weight_count(node);
+    cnn_kernels()->gemm(&p);
 }
 
 static void dense_backward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
     const int in = node->in[0].c, out = node->out.c;
-    cnn_kernels()->gemm_tn(in, out, pass->n, pass->in[0], pass->dout, pass->dparams, true);
-    if (node->spec.u.dense.bias) {
-        float *dbias = pass->dparams + weight_count(node);
-        for (int i = 0; i < pass->n; i++)
-            for (int k = 0; k < out; k++)
-                dbias[k] += pass->dout[(size_t)i * (size_t)out + (size_t)k];
-    }
-    if (pass->din[0])
-        cnn_kernels()->gemm_nt(pass->n, in, out, pass->dout, pass->params, pass->din[0], false);
+    struct gemm weight = {.m = in, .n = out, .k = pass->n, .accumulate = true};
+    weight.a = pass->in[0], weight.a_row = 1, weight.a_k = in;
+    weight.b = pass->dout, weight.b_k = out, weight.b_column = 1;
+    weight.c = pass->dparams, weight.c_row = out;
+    cnn_kernels()->gemm(&weight);
+    if (node->spec.u.dense.bias)
+        cnn_kernels()->sum_rows((size_t)pass->n, out, pass->dout,
+                                pass->dparams + weight_count(node));
+    if (!pass->din[0])
+        return;
+    struct gemm data = {.m = pass->n, .n = in, .k = out};
+    data.a = pass->dout, data.a_row = out, data.a_k = 1;
+    data.b = pass->params, data.b_k = 1, data.b_column = out;
+    data.c = pass->din[0], data.c_row = in;
+    cnn_kernels()->gemm(&data);
 }
 
 const struct cnn_op cnn_op_dense = {

@@ -5,6 +5,7 @@
  * it came from, which needs no more arithmetic than the forward pass at any stride.
  */
 #include "kernels.h"
+#include "maps.h"
 #include "product.h"
 #include "vector.h"
 
@@ -64,9 +65,7 @@ static struct plan plan_make(const struct conv_geometry *g, int n)
         p.out_sample *= g->out[i];
         tap *= g->kernel[i];
     }
-    /* The taps of a line are neighbours in w and in dx: together they fill vectors better. */
-    const bool line_of_taps = g->groups == 1 && g->dilation[2] == 1;
-    p.scatter_columns = line_of_taps ? p.c * g->kernel[2] : p.c;
+    p.scatter_columns = p.c;
     plan_parts(&p, n);
     return p;
 }
@@ -302,71 +301,74 @@ static void weights_transpose(const struct plan *p, const float *w, float *to)
     }
 }
 
-/* to[k] += the sum of m rows of k columns. Four sums a vector, to hide the latency of adding. */
-static void rows_sum(ptrdiff_t m, int k, const float *rows, float *to)
+static void conv_sums(const struct plan *p, int n, const float *x, const float *w,
+                      const float *bias, float *y, float *scratch)
 {
-    for (int j = 0; j < k; j += VEC_LANES) {
-        const int left = at_most(k - j, VEC_LANES);
-        const float *row = rows + j;
-        vec sum[4] = {{0}};
-        if (left == VEC_LANES) {
-            ptrdiff_t i = 0;
-            for (; i + 4 <= m; i += 4, row += 4 * (ptrdiff_t)k)
-                for (int l = 0; l < 4; l++)
-                    sum[l] += vec_load(row + l * (ptrdiff_t)k);
-            for (; i < m; i++, row += k)
-                sum[0] += vec_load(row);
-            vec_store(to + j, vec_load(to + j) + ((sum[0] + sum[1]) + (sum[2] + sum[3])));
-        } else {
-            for (ptrdiff_t i = 0; i < m; i++, row += k)
-                sum[i % 4] += vec_load_masked(row, left);
-            vec_store_masked(
-                to + j, vec_load_masked(to + j, left) + ((sum[0] + sum[1]) + (sum[2] + sum[3])),
-                left);
-        }
+    for (int s = 0; s < n; s += p->samples) {
+        const int m = at_most(p->samples, n - s);
+        const float *maps = maps_pad(p, m, x + (size_t)s * in_floats(p->g), scratch);
+        forward(p, m, maps, w, bias, y + s * p->out_sample);
     }
+}
+
+static size_t pooled_floats(const struct pool_geometry *pool)
+{
+    return (size_t)pool->out[0] * (size_t)pool->out[1] * (size_t)pool->out[2] * (size_t)pool->c;
 }
 
 static void conv_forward(const struct conv_geometry *g, int n, const float *x, const float *w,
-                         const float *bias, float *y, float *scratch)
+                         const struct epilogue *end, float *y, float *scratch)
 {
     if (padding_is_absurd(g)) {
-        cnn_kernels_ref.conv_forward(g, n, x, w, bias, y, scratch);
+        cnn_kernels_ref.conv_forward(g, n, x, w, end, y, scratch);
         return;
     }
     const struct plan p = plan_make(g, n);
-    for (int s = 0; s < n; s += p.samples) {
-        const int m = at_most(p.samples, n - s);
-        const float *maps = maps_pad(&p, m, x + (size_t)s * in_floats(g), scratch);
-        forward(&p, m, maps, w, bias, y + s * p.out_sample);
+    if (!end->pool) {
+        conv_sums(&p, n, x, w, end->bias, y, scratch);
+        KERNEL(activate)(end->act, end->slope, (size_t)(n * p.out_sample), y, y);
+        return;
+    }
+    float *sums = scratch, *padded = scratch + p.out_sample;
+    const size_t pooled = pooled_floats(end->pool);
+    for (int i = 0; i < n; i++) {
+        float *to = y + (size_t)i * pooled;
+        conv_sums(&p, 1, x + (size_t)i * in_floats(g), w, end->bias, sums, padded);
+        KERNEL(max_pool)
+        (end->pool, 1, sums, to, end->winner ? end->winner + (size_t)i * pooled : NULL);
+        KERNEL(activate)(end->act, end->slope, pooled, to, to);
     }
 }
 
+static void conv_transpose(const struct conv_geometry *g, const float *w, float *wt)
+{
+    const struct plan p = plan_make(g, 1);
+    weights_transpose(&p, w, wt);
+}
+
 static void conv_backward_data(const struct conv_geometry *g, int n, const float *dy,
-                               const float *w, float *dx, float *scratch)
+                               const float *wt, float *dx, float *scratch)
 {
     if (padding_is_absurd(g)) {
-        cnn_kernels_ref.conv_backward_data(g, n, dy, w, dx, scratch);
+        cnn_kernels_ref.conv_backward_data(g, n, dy, wt, dx, scratch);
         return;
     }
     const struct plan p = plan_make(g, n);
-    float *padded = scratch + (ptrdiff_t)p.taps * p.c * g->out_k;
-    weights_transpose(&p, w, scratch);
     for (int s = 0; s < n; s += p.samples) {
         const int m = at_most(p.samples, n - s);
-        float *to = dx + (size_t)s * in_floats(g), *maps = p.padded ? padded : to;
+        float *to = dx + (size_t)s * in_floats(g), *maps = p.padded ? scratch : to;
         memset(maps, 0, sizeof(float) * (size_t)m * (size_t)p.in_sample);
-        backward_data(&p, m, dy + s * p.out_sample, scratch, maps);
+        backward_data(&p, m, dy + s * p.out_sample, wt, maps);
         if (p.padded)
             maps_crop(&p, m, maps, to);
     }
 }
 
 static void conv_backward_weight(const struct conv_geometry *g, int n, const float *x,
-                                 const float *dy, float *dw, float *dbias, float *scratch)
+                                 const float *dy, float *dw, float *scratch)
 {
     if (padding_is_absurd(g)) {
-        cnn_kernels_ref.conv_backward_weight(g, n, x, dy, dw, dbias, scratch);
+        cnn_kernels_ref.conv_backward_weight(g, n, x, dy, dw, scratch);
         return;
     }
     const struct plan p = plan_make(g, n);
@@ -374,19 +376,16 @@ static void conv_backward_weight(const struct conv_geometry *g, int n, const flo
         const int m = at_most(p.samples, n - s);
         const float *maps = maps_pad(&p, m, x + (size_t)s * in_floats(g), scratch);
         backward_weight(&p, m, maps, dy + s * p.out_sample, dw);
-        if (dbias)
-            rows_sum(m * (p.out_sample / g->out_k), g->out_k, dy + s * p.out_sample, dbias);
     }
 }
 
-/* The data gradient uses the most: transposed weights and padded maps. */
-static size_t conv_scratch(const struct conv_geometry *g, int n)
+static size_t conv_scratch(const struct conv_geometry *g, const struct pool_geometry *pool, int n)
 {
     if (padding_is_absurd(g))
-        return cnn_kernels_ref.conv_scratch(g, n);
+        return cnn_kernels_ref.conv_scratch(g, pool, n);
     const struct plan p = plan_make(g, n);
-    const size_t weights = (size_t)p.taps * (size_t)p.c * (size_t)g->out_k;
-    return weights + (p.padded ? (size_t)p.samples * (size_t)p.in_sample : 0);
+    return (p.padded ? (size_t)p.samples * (size_t)p.in_sample : 0) +
+           (pool ? (size_t)p.out_sample : 0);
 }
 
 #define NAME_TEXT(isa) #isa
@@ -395,10 +394,17 @@ static size_t conv_scratch(const struct conv_geometry *g, int n)
 const struct cnn_kernels KERNEL(cnn_kernels) = {
     .name = NAME(KERNEL_ISA),
     .conv_forward = conv_forward,
+    .conv_transpose = conv_transpose,
     .conv_backward_data = conv_backward_data,
     .conv_backward_weight = conv_backward_weight,
     .conv_scratch = conv_scratch,
-    .gemm_nn = KERNEL(gemm_nn),
-    .gemm_nt = KERNEL(gemm_nt),
-    .gemm_tn = KERNEL(gemm_tn),
+    .gemm = KERNEL(gemm),
+    .gemm_pack = KERNEL(gemm_pack),
+    .gemm_packed_floats = KERNEL(gemm_packed_floats),
+    .sum_rows = KERNEL(sum_rows),
+    .transpose = KERNEL(transpose),
+    .activate = KERNEL(activate),
+    .activate_backward = KERNEL(activate_backward),
+    .max_pool = KERNEL(max_pool),
+    .max_pool_backward = KERNEL(max_pool_backward),
 };

@@ -1,125 +1,60 @@
-/* gemm.c - row-major matrix products for dense layers. */
+/* gemm.c - matrix products for dense layers. */
+#include "maps.h"
 #include "product.h"
 #include "vector.h"
 
-/* Steps of the sum at a time: a tile's columns of b, this deep, stay in L1 while the rows pass. */
-enum { DEPTH_MAX = 256 };
+enum { DEPTH_MAX = 256, PANEL = TILE_VECS * VEC_LANES };
 
-/* c[m,n] (+)= sum over k of a[m a_row + k a_k] b[k,n] */
-static void gemm(int m, int n, int k, const float *a, ptrdiff_t a_row, ptrdiff_t a_k,
-                 const float *b, float *c, bool accumulate)
+size_t KERNEL(gemm_packed_floats)(int n, int k)
 {
-    int from = 0;
-    do {
-        const int depth = k - from < DEPTH_MAX ? k - from : DEPTH_MAX;
-        KERNEL(product)
-        (&(struct product){
-            .rows = {.count = {1, 1, 1, m}, .a = {[3] = a_row}, .other = {[3] = n}},
-            .sum = {.count = {1, 1, 1, depth}, .a = {[3] = a_k}, .other = {[3] = n}},
-            .columns = n,
-            .accumulate = accumulate || from > 0,
-            .a = a + from * a_k,
-            .b = b + from * (ptrdiff_t)n,
-            .c = c,
-        });
-        from += depth;
-    } while (from < k);
+    return (size_t)n * (size_t)k;
 }
 
-void KERNEL(gemm_nn)(int m, int n, int k, const float *a, const float *b, float *c, int accumulate)
+static void pack(const struct gemm *p, int column, int columns, int from, int depth, float *to)
 {
-    gemm(m, n, k, a, k, 1, b, c, accumulate);
+    const float *b = p->b + column * p->b_column + from * p->b_k;
+    for (int l = 0; l < depth; l++)
+        for (int j = 0; j < columns; j++)
+            to[l * columns + j] = b[l * p->b_k + j * p->b_column];
 }
 
-void KERNEL(gemm_tn)(int m, int n, int k, const float *a, const float *b, float *c, int accumulate)
+void KERNEL(gemm_pack)(const struct gemm *p, float *packed)
 {
-    gemm(m, n, k, a, 1, m, b, c, accumulate);
-}
-
-/* nt multiplies rows with rows: 3 x 4 inner products, whose sums share 7 loads. */
-enum { DOT_ROWS = 3, DOT_COLUMNS = 4 };
-
-struct dots_job {
-    int k;
-    const float *a, *b;
-    float *c;
-    ptrdiff_t c_row;
-    bool accumulate;
-};
-
-static VEC_INLINE vec load_some(const float *p, int count)
-{
-    return count < VEC_LANES ? vec_load_masked(p, count) : vec_load(p);
-}
-
-/* One vector of each row; count is the constant VEC_LANES but for the last. */
-static VEC_INLINE void dots_step(const struct dots_job *job, int at, int count, const int rows,
-                                 const int columns, vec sum[DOT_ROWS][DOT_COLUMNS])
-{
-    const ptrdiff_t k = job->k;
-    vec b[DOT_COLUMNS];
-    VEC_FOR (j, columns)
-        b[j] = load_some(job->b + j * k + at, count);
-    VEC_FOR (i, rows) {
-        const vec a = load_some(job->a + i * k + at, count);
-        VEC_FOR (j, columns)
-            sum[i][j] += a * b[j];
+    for (int j = 0; j < p->n; j += PANEL) {
+        const int columns = p->n - j < PANEL ? p->n - j : PANEL;
+        pack(p, j, columns, 0, p->k, packed + (ptrdiff_t)j * p->k);
     }
 }
 
-static VEC_INLINE void dots(const struct dots_job *job, const int rows, const int columns)
+void KERNEL(gemm)(const struct gemm *p)
 {
-    vec sum[DOT_ROWS][DOT_COLUMNS];
-    VEC_FOR (i, rows) {
-        VEC_FOR (j, columns)
-            sum[i][j] = (vec){0};
-    }
-    int at = 0;
-    for (; at + VEC_LANES <= job->k; at += VEC_LANES)
-        dots_step(job, at, VEC_LANES, rows, columns, sum);
-    if (at < job->k)
-        dots_step(job, at, job->k - at, rows, columns, sum);
-    VEC_FOR (i, rows) {
-        VEC_FOR (j, columns) {
-            float *c = job->c + i * job->c_row + j;
-            *c = (job->accumulate ? *c : 0) + vec_sum(sum[i][j]);
+    float panel[DEPTH_MAX * PANEL];
+    for (int j = 0; j < p->n; j += PANEL) {
+        const int columns = p->n - j < PANEL ? p->n - j : PANEL;
+        for (int from = 0; from < p->k; from += DEPTH_MAX) {
+            const int depth = p->k - from < DEPTH_MAX ? p->k - from : DEPTH_MAX;
+            const float *b = p->b + (ptrdiff_t)j * p->k + (ptrdiff_t)from * columns;
+            if (!p->packed) {
+                pack(p, j, columns, from, depth, panel);
+                b = panel;
+            }
+            KERNEL(product)
+            (&(struct product){
+                .rows = {.count = {1, 1, 1, p->m},
+                         .a = {[3] = p->a_row},
+                         .other = {[3] = p->c_row}},
+                .sum = {.count = {1, 1, 1, depth}, .a = {[3] = p->a_k}, .other = {[3] = columns}},
+                .columns = columns,
+                .accumulate = p->accumulate || from > 0,
+                .a = p->a + from * p->a_k,
+                .b = b,
+                .bias = !p->accumulate && from == 0 && p->end.bias ? p->end.bias + j : NULL,
+                .c = p->c + j,
+            });
         }
-    }
-}
-
-static void KERNEL(dots_3x4)(const struct dots_job *job)
-{
-    dots(job, DOT_ROWS, DOT_COLUMNS);
-}
-
-static void KERNEL(dots_1x4)(const struct dots_job *job)
-{
-    dots(job, 1, DOT_COLUMNS);
-}
-
-static void KERNEL(dots_1x1)(const struct dots_job *job)
-{
-    dots(job, 1, 1);
-}
-
-void KERNEL(gemm_nt)(int m, int n, int k, const float *a, const float *b, float *c, int accumulate)
-{
-    struct dots_job job = {.k = k, .c_row = n, .accumulate = accumulate};
-    for (int j = 0; j < n;) {
-        const bool wide = j + DOT_COLUMNS <= n;
-        for (int i = 0; i < m;) {
-            const bool tall = wide && i + DOT_ROWS <= m;
-            job.a = a + i * (ptrdiff_t)k;
-            job.b = b + j * (ptrdiff_t)k;
-            job.c = c + i * (ptrdiff_t)n + j;
-            if (tall)
-                KERNEL(dots_3x4)(&job);
-            else if (wide)
-                KERNEL(dots_1x4)(&job);
-            else
-                KERNEL(dots_1x1)(&job);
-            i += tall ? DOT_ROWS : 1;
-        }
-        j += wide ? DOT_COLUMNS : 1;
+        for (int i = 0; !p->accumulate && i < p->m; i++)
+            KERNEL(activate)
+            (p->end.act, p->end.slope, (size_t)columns, p->c + j + i * p->c_row,
+             p->c + j + i * p->c_row);
     }
 }

@@ -1,0 +1,19 @@
+/* maps.h - the kernels that work on feature maps element by element, one set an instruction set;
+ * what each does stands in kernels.h. */
+#ifndef STRIDED_MAPS_H
+#define STRIDED_MAPS_H
+
+#include "isa.h"
+#include "kernels.h"
+
+void KERNEL(sum_rows)(size_t rows, int columns, const float *x, float *sum);
+void KERNEL(transpose)(size_t rows, size_t columns, const float *from, float *to);
+void KERNEL(activate)(enum kernel_act act, float slope, size_t count, const float *x, float *y);
+void KERNEL(activate_backward)(enum kernel_act act, float slope, size_t count, const float *y,
+                               const float *dy, float *dx);
+void KERNEL(max_pool)(const struct pool_geometry *g, int n, const float *x, float *y,
+                      uint8_t *winner);
+void KERNEL(max_pool_backward)(const struct pool_geometry *g, int n, const uint8_t *winner,
+                               const float *dy, float *dx);
+
+#endif
