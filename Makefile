@@ -28,6 +28,7 @@ SERVER_CPP := $(CORE_CPP) -iquote proto -iquote server -D_GNU_SOURCE -DSTRIDED_V
 TEST_CPP := $(PROTO_CPP) $(SERVER_CPP) -iquote tests $(shell pkg-config --cflags check libcurl)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -lm
 
+KERNEL_FLAGS := -O3 -ffp-contract=fast
 # Kernels written once over vector extensions, compiled once per instruction set.
 KERNEL_MULTI := $(wildcard core/kernels/multi/*.c)
 ifeq ($(TARGET_ARCH_NAME),x86_64)
@@ -41,6 +42,8 @@ ISA_baseline :=
 ISA_avx2 := -mavx2 -mfma
 ISA_avx512 := -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma -mprefer-vector-width=512
 ISA_neon :=
+# Products of few columns are compiled a second time with half the vector.
+NARROW_avx512 := -DVEC_LANES=8
 
 CORE_SRC := $(wildcard core/*.c core/layers/*.c core/kernels/*.c)
 PROTO_SRC := $(wildcard proto/*.c)
@@ -48,7 +51,8 @@ SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c))
 TEST_SRC := $(wildcard tests/test_*.c)
 
 CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o) \
-    $(foreach isa,$(ISAS),$(KERNEL_MULTI:%.c=$(B)/%.$(isa).o))
+    $(foreach isa,$(ISAS),$(KERNEL_MULTI:%.c=$(B)/%.$(isa).o)) \
+    $(foreach isa,$(ISAS),$(if $(NARROW_$(isa)),$(B)/core/kernels/multi/product.$(isa)_narrow.o))
 PROTO_OBJ := $(PROTO_SRC:%.c=$(B)/%.o) $(B)/proto/onnx.pb-c.o
 SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o) $(B)/server/openapi.o
 TESTS := $(TEST_SRC:tests/%.c=$(B)/tests/%)
@@ -63,7 +67,13 @@ $(B)/core/%.o: core/%.c
 define isa_rule
 $(B)/core/kernels/multi/%.$(1).o: core/kernels/multi/%.c
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(BASE) -O3 -ffp-contract=fast $$(ISA_$(1)) -DKERNEL_ISA=$(1) $$(CORE_CPP) -c $$< -o $$@
+	$$(Q)$$(CC) $$(BASE) $$(KERNEL_FLAGS) $$(ISA_$(1)) -DKERNEL_ISA=$(1) \
+	    $$(if $$(NARROW_$(1)),-DKERNEL_ISA_NARROW=$(1)_narrow) $$(CORE_CPP) -c $$< -o $$@
+
+$(B)/core/kernels/multi/%.$(1)_narrow.o: core/kernels/multi/%.c
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(BASE) $$(KERNEL_FLAGS) $$(ISA_$(1)) -DKERNEL_ISA=$(1)_narrow \
+	    $$(NARROW_$(1)) $$(CORE_CPP) -c $$< -o $$@
 endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 

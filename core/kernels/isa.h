@@ -6,5 +6,9 @@
 #define KERNEL_PASTE(name, isa) name##_##isa
 #define KERNEL_EXPAND(name, isa) KERNEL_PASTE(name, isa)
 #define KERNEL(name) KERNEL_EXPAND(name, KERNEL_ISA)
+/* The same code with half the vector, where there is one; for few columns. */
+#ifdef KERNEL_ISA_NARROW
+#define KERNEL_NARROW(name) KERNEL_EXPAND(name, KERNEL_ISA_NARROW)
+#endif
 
 #endif

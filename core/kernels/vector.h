@@ -13,31 +13,34 @@
 #include <immintrin.h>
 #endif
 
-/* TILE_ROWS x TILE_VECS accumulators, TILE_VECS weights and a broadcast fill the register file:
- * 32 registers with AVX-512 and NEON, 16 with AVX2, 16 without FMA (products need some too). */
+/* VEC_LANES may be set smaller than the widest: few columns waste less of a short vector.
+ * TILE_VECS: vectors beside one another in a register tile (product.c). */
 #if defined(__AVX512F__)
+#ifndef VEC_LANES
 #define VEC_LANES 16
-#define TILE_ROWS 6
+#endif
 #define TILE_VECS 4
+#define VEC_FUSED 1
 #elif defined(__AVX2__)
 #define VEC_LANES 8
-#define TILE_ROWS 6
 #define TILE_VECS 2
+#define VEC_FUSED 1
 #elif defined(__aarch64__)
 #define VEC_LANES 4
-#define TILE_ROWS 6
 #define TILE_VECS 4
+#define VEC_FUSED 1
 #else
 #define VEC_LANES 4
-#define TILE_ROWS 4
 #define TILE_VECS 2
+#define VEC_FUSED 0
 #endif
+enum { TILE_ROWS_MAX = VEC_FUSED ? 12 : 8 };
 
 /* A loop that is unrolled into constants: only then does an array of vectors become registers. */
 #if defined(__clang__)
 #define VEC_FOR(i, count) _Pragma("clang loop unroll(full)") for (int i = 0; i < (count); i++)
 #else
-#define VEC_FOR(i, count) _Pragma("GCC unroll 8") for (int i = 0; i < (count); i++)
+#define VEC_FOR(i, count) _Pragma("GCC unroll 16") for (int i = 0; i < (count); i++)
 #endif
 #define VEC_INLINE inline __attribute__((always_inline))
 
@@ -56,7 +59,17 @@ static inline void vec_store(float *p, vec v)
     *(vec_unaligned *)p = v;
 }
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && VEC_LANES == 8
+static inline vec vec_load_masked(const float *p, int count)
+{
+    return _mm256_maskz_loadu_ps((__mmask8)((1u << count) - 1), p);
+}
+
+static inline void vec_store_masked(float *p, vec v, int count)
+{
+    _mm256_mask_storeu_ps(p, (__mmask8)((1u << count) - 1), v);
+}
+#elif defined(__AVX512F__)
 static inline vec vec_load_masked(const float *p, int count)
 {
     return _mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
@@ -98,6 +111,13 @@ static inline void vec_store_masked(float *p, vec v, int count)
             p[i] = v[i];
 }
 #endif
+
+/* max(x, 0) that leaves a NaN one. */
+static inline vec vec_relu(vec x)
+{
+    typedef int32_t bits __attribute__((vector_size(sizeof(vec))));
+    return (vec)((bits)x & ~(bits)(x < 0));
+}
 
 static inline float vec_sum(vec v)
 {

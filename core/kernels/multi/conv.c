@@ -1,89 +1,35 @@
-/* conv.c - the three directions of a convolution as products (product.h), and the kernel table.
+/* conv.c - the three directions of a convolution as products (product.h) over runs (runs.h).
  *
- * Padding is made real: maps with borders are copied into scratch between zeros, so that no loop
- * below knows about borders. The data gradient scatters: each tap adds dy * w[tap]^T to the pixels
- * it came from, which needs no more arithmetic than the forward pass at any stride.
+ * Forward and data gradient are the same gathering product: each position of one map sums what it
+ * sees of the other through the taps. They differ in the maps' roles, the runs and the weights.
  */
-#include "kernels.h"
-#include "maps.h"
-#include "product.h"
-#include "vector.h"
+#include "conv.h"
 
 #include <string.h>
 
-/* Maps read and written together should stay in L1 or near it: 64 KiB of floats. */
-enum { PART_FLOATS = 1 << 14 };
+#include "maps.h"
+#include "product.h"
+#include "runs.h"
+#include "vector.h"
 
-/* The sizes of one convolution, in floats; maps are channels-last. */
-struct plan {
-    const struct conv_geometry *g;
-    int c, k;                               /* channels of one group */
-    int span[KERNEL_AXES];                  /* input pixels that the taps cover, padding included */
-    bool padded;                            /* some of them lie outside of the input */
-    ptrdiff_t in_sample, in[KERNEL_AXES];   /* steps of x, or of its padded copy */
-    ptrdiff_t out_sample, out[KERNEL_AXES]; /* steps of y */
-    ptrdiff_t tap[KERNEL_AXES];             /* steps of w */
-    int taps;
-    int scatter_columns;        /* of the data gradient: channels of a tap, or of a line of taps */
-    int samples;                /* taken at a time */
-    int lines[KERNEL_AXES - 1]; /* output planes (D) and lines (H) taken at a time */
+enum {
+    PART_FLOATS = 1 << 16, /* of maps read and written together: a part of L2 */
+    FEW_CHANNELS = 6,      /* below, the weight gradient prefers a padded copy to short runs */
 };
 
-static int clamp_parts(ptrdiff_t floats_each, int most)
-{
-    const ptrdiff_t fit = PART_FLOATS / floats_each;
-    return fit < 1 ? 1 : fit < most ? (int)fit : most;
-}
+/* A map, channels-last; steps in floats. */
+struct map {
+    ptrdiff_t sample, axis[KERNEL_AXES];
+};
 
-/* How much is taken at a time: samples if a whole one fits, else planes, else lines. */
-static void plan_parts(struct plan *p, int n)
+static struct map map_of(const int size[KERNEL_AXES], int channels)
 {
-    const struct conv_geometry *g = p->g;
-    const ptrdiff_t line = p->in[1] * g->stride[1] + p->out[1];
-    const ptrdiff_t plane = p->in[0] * g->stride[0] + p->out[0];
-    p->lines[1] = clamp_parts(line, g->out[1]);
-    p->lines[0] = p->lines[1] == g->out[1] ? clamp_parts(plane, g->out[0]) : 1;
-    p->samples = p->lines[0] == g->out[0] ? clamp_parts(p->in_sample + p->out_sample, n) : 1;
-}
-
-static struct plan plan_make(const struct conv_geometry *g, int n)
-{
-    struct plan p = {.g = g, .c = g->in_c / g->groups, .k = g->out_k / g->groups, .taps = 1};
-    for (int i = 0; i < KERNEL_AXES; i++) {
-        p.span[i] = (g->out[i] - 1) * g->stride[i] + (g->kernel[i] - 1) * g->dilation[i] + 1;
-        p.padded = p.padded || g->before[i] > 0 || p.span[i] > g->in[i];
-        p.taps *= g->kernel[i];
-    }
-    p.in_sample = g->in_c;
-    p.out_sample = g->out_k;
-    ptrdiff_t tap = (ptrdiff_t)p.c * g->out_k;
+    struct map map = {.sample = channels};
     for (int i = KERNEL_AXES - 1; i >= 0; i--) {
-        p.in[i] = p.in_sample;
-        p.out[i] = p.out_sample;
-        p.tap[i] = tap;
-        p.in_sample *= p.padded ? p.span[i] : g->in[i];
-        p.out_sample *= g->out[i];
-        tap *= g->kernel[i];
+        map.axis[i] = map.sample;
+        map.sample *= size[i];
     }
-    p.scatter_columns = p.c;
-    plan_parts(&p, n);
-    return p;
-}
-
-/* Padding far larger than the input is not worth a copy; the reference does without. */
-static bool padding_is_absurd(const struct conv_geometry *g)
-{
-    double in = g->in_c, span = g->in_c;
-    for (int i = 0; i < KERNEL_AXES; i++) {
-        in *= g->in[i];
-        span *= (g->out[i] - 1.0) * g->stride[i] + (g->kernel[i] - 1.0) * g->dilation[i] + 1;
-    }
-    return span > 8 * in + (1 << 20);
-}
-
-static int at_least(int x, int least)
-{
-    return x > least ? x : least;
+    return map;
 }
 
 static int at_most(int x, int most)
@@ -91,301 +37,285 @@ static int at_most(int x, int most)
     return x < most ? x : most;
 }
 
-/* Where a sample's first real pixel stands in its padded copy. */
-static ptrdiff_t inside(const struct plan *p)
+static int at_least(int x, int least)
 {
-    const int *before = p->g->before;
-    return before[0] * p->in[0] + before[1] * p->in[1] + before[2] * p->in[2];
+    return x > least ? x : least;
 }
 
-static size_t in_floats(const struct conv_geometry *g)
+/* Samples taken at a time, so that what one pass leaves behind is still there for the next. */
+static int samples_of_part(const struct conv_geometry *g, int n)
 {
-    return (size_t)g->in_c * (size_t)g->in[0] * (size_t)g->in[1] * (size_t)g->in[2];
+    const ptrdiff_t each = map_of(g->in, g->in_c).sample + map_of(g->out, g->out_k).sample;
+    const ptrdiff_t fit = PART_FLOATS / each;
+    return fit < 1 ? 1 : fit < n ? (int)fit : n;
 }
 
-/* Copies the lines that n maps have in common with their padded copies. Steps of a sample, a
- * plane and a line. */
-static void lines_copy(const struct plan *p, int n, float *to, const ptrdiff_t to_step[3],
-                       const float *from, const ptrdiff_t from_step[3])
+/* Few columns are faster with the short vector. */
+static void product(const struct product *p)
 {
-    int size[KERNEL_AXES];
-    for (int i = 0; i < KERNEL_AXES; i++)
-        size[i] = at_least(at_most(p->g->in[i], p->span[i] - p->g->before[i]), 0);
-    const size_t bytes = (size_t)size[2] * (size_t)p->g->in_c * sizeof(float);
-
-    for (int s = 0; s < n; s++)
-        for (int d = 0; d < size[0]; d++)
-            for (int h = 0; h < size[1]; h++)
-                memcpy(to + s * to_step[0] + d * to_step[1] + h * to_step[2],
-                       from + s * from_step[0] + d * from_step[1] + h * from_step[2], bytes);
+#ifdef KERNEL_NARROW
+    if (p->columns <= VEC_LANES / 2) {
+        KERNEL_NARROW(product)(p);
+        return;
+    }
+#endif
+    KERNEL(product)(p);
 }
 
-/* x with its borders made real: x itself if it has none, or a copy in scratch. */
-static const float *maps_pad(const struct plan *p, int n, const float *x, float *scratch)
-{
-    if (!p->padded)
-        return x;
-    const ptrdiff_t line = (ptrdiff_t)p->g->in[2] * p->g->in_c, plane = p->g->in[1] * line;
-    memset(scratch, 0, sizeof(float) * (size_t)n * (size_t)p->in_sample);
-    lines_copy(p, n, scratch + inside(p), (ptrdiff_t[]){p->in_sample, p->in[0], p->in[1]}, x,
-               (ptrdiff_t[]){p->g->in[0] * plane, plane, line});
-    return scratch;
-}
-
-/* The way back, for gradients. */
-static void maps_crop(const struct plan *p, int n, const float *padded, float *dx)
-{
-    const ptrdiff_t line = (ptrdiff_t)p->g->in[2] * p->g->in_c, plane = p->g->in[1] * line;
-    memset(dx, 0, sizeof(float) * (size_t)n * in_floats(p->g));
-    lines_copy(p, n, dx, (ptrdiff_t[]){p->g->in[0] * plane, plane, line}, padded + inside(p),
-               (ptrdiff_t[]){p->in_sample, p->in[0], p->in[1]});
-}
-
-/* A part of the output: n samples, and planes and lines if less than one sample. */
-struct part {
-    int n, lines[KERNEL_AXES - 1];
-    ptrdiff_t in, out; /* where it starts in x (padded) and in y */
+/* A product whose rows are the positions of map `to` and whose sum runs over what they see of map
+ * `from`: its channels through each tap. Of one group; groups lie *_group floats apart. */
+struct gather {
+    const struct conv_geometry *g;
+    bool (*next)(const struct conv_geometry *g, int axis, int *at, struct run *run);
+    struct map from, to, taps;
+    int terms, columns; /* channels of a group in `from` and in `to` */
+    ptrdiff_t weight_row, weight_group;
 };
 
-/* Takes what comes after `at`, the sample, plane and line to go on from. False at the end. */
-static bool part_next(const struct plan *p, int n, int at[3], struct part *part)
+static void gather_run(const struct gather *m, int n, const struct run run[KERNEL_AXES],
+                       const float *from, const float *weights, const struct epilogue *end,
+                       float *to)
 {
-    const struct conv_geometry *g = p->g;
-    if (at[0] >= n)
-        return false;
-    part->n = at_most(p->samples, n - at[0]);
-    part->in = at[0] * p->in_sample;
-    part->out = at[0] * p->out_sample;
-    for (int i = 0; i < KERNEL_AXES - 1; i++) {
-        part->lines[i] = at_most(p->lines[i], g->out[i] - at[i + 1]);
-        part->in += at[i + 1] * g->stride[i] * p->in[i];
-        part->out += at[i + 1] * p->out[i];
-    }
-    at[2] += part->lines[1];
-    if (at[2] == g->out[1]) {
-        at[2] = 0;
-        at[1] += part->lines[0];
-    }
-    if (at[1] == g->out[0]) {
-        at[1] = 0;
-        at[0] += part->n;
-    }
-    return true;
-}
-
-/* The output pixels of a part, with their steps in x and y. */
-static struct nest nest_pixels(const struct plan *p, const struct part *part)
-{
-    const struct conv_geometry *g = p->g;
-    return (struct nest){
-        .count = {part->n, part->lines[0], part->lines[1], g->out[2]},
-        .a = {p->in_sample, g->stride[0] * p->in[0], g->stride[1] * p->in[1],
-              g->stride[2] * p->in[2]},
-        .other = {p->out_sample, p->out[0], p->out[1], p->out[2]},
+    struct product p = {
+        .rows = {.count = {n}, .a = {m->from.sample}, .other = {m->to.sample}},
+        .sum = {.count = {[3] = m->terms}, .a = {[3] = 1}, .other = {[3] = m->weight_row}},
+        .columns = m->columns,
+        .relu = end->act == KERNEL_RELU,
     };
-}
-
-/* The taps and channels of one group, with their steps in x and w. */
-static struct nest nest_taps(const struct plan *p)
-{
-    const struct conv_geometry *g = p->g;
-    return (struct nest){
-        .count = {g->kernel[0], g->kernel[1], g->kernel[2], p->c},
-        .a = {g->dilation[0] * p->in[0], g->dilation[1] * p->in[1], g->dilation[2] * p->in[2], 1},
-        .other = {p->tap[0], p->tap[1], p->tap[2], g->out_k},
-    };
-}
-
-/* Rows and sum as in product.h; one product a part and group. */
-static void forward(const struct plan *p, int n, const float *x, const float *w, const float *bias,
-                    float *y)
-{
-    struct part part;
-    for (int at[3] = {0}; part_next(p, n, at, &part);) {
-        for (int i = 0; i < p->g->groups; i++) {
-            KERNEL(product)
-            (&(struct product){
-                .rows = nest_pixels(p, &part),
-                .sum = nest_taps(p),
-                .columns = p->k,
-                .a = x + part.in + i * p->c,
-                .b = w + i * p->k,
-                .bias = bias ? bias + i * p->k : NULL,
-                .c = y + part.out + i * p->k,
-            });
-        }
+    for (int i = 0; i < KERNEL_AXES; i++) {
+        p.rows.count[i + 1] = run[i].count;
+        p.rows.a[i + 1] = run[i].other_step * m->from.axis[i];
+        p.rows.other[i + 1] = run[i].step * m->to.axis[i];
+        p.sum.count[i] = run[i].taps;
+        p.sum.a[i] = run[i].other_tap * m->from.axis[i];
+        p.sum.other[i] = run[i].tap_step * m->taps.axis[i];
+        from += run[i].other * m->from.axis[i];
+        weights += run[i].tap * m->taps.axis[i];
+        to += run[i].first * m->to.axis[i];
+    }
+    for (int group = 0; group < m->g->groups; group++) {
+        p.a = from + group * m->terms;
+        p.b = weights + group * m->weight_group;
+        p.c = to + group * m->columns;
+        p.bias = end->bias ? end->bias + group * m->columns : NULL;
+        product(&p);
     }
 }
 
-static void backward_weight(const struct plan *p, int n, const float *x, const float *dy, float *dw)
+static void gather(const struct gather *m, int n, const float *from, const float *weights,
+                   const struct epilogue *end, float *to)
 {
-    struct part part;
-    for (int at[3] = {0}; part_next(p, n, at, &part);) {
-        for (int i = 0; i < p->g->groups; i++) {
-            KERNEL(product)
-            (&(struct product){
-                .rows = nest_taps(p),
-                .sum = nest_pixels(p, &part),
-                .columns = p->k,
-                .accumulate = true,
-                .a = x + part.in + i * p->c,
-                .b = dy + part.out + i * p->k,
-                .c = dw + i * p->k,
-            });
-        }
+    const int part = samples_of_part(m->g, n);
+    for (int s = 0; s < n; s += part) {
+        const int samples = at_most(part, n - s);
+        float *part_to = to + s * m->to.sample;
+        struct run run[KERNEL_AXES];
+        for (int d = 0; m->next(m->g, 0, &d, &run[0]);)
+            for (int h = 0; m->next(m->g, 1, &h, &run[1]);)
+                for (int w = 0; m->next(m->g, 2, &w, &run[2]);)
+                    gather_run(m, samples, run, from + s * m->from.sample, weights, end, part_to);
+        if (end->act != KERNEL_LINEAR && end->act != KERNEL_RELU)
+            KERNEL(activate)
+        (end->act, end->slope, (size_t)(samples * m->to.sample), part_to, part_to);
     }
 }
 
-static void nest_swap(struct nest *nest)
+void KERNEL(conv_sums)(const struct conv_geometry *g, int n, const float *x, const float *w,
+                       const struct epilogue *end, float *y)
 {
-    for (int l = 0; l < NEST_DEPTH; l++) {
-        const ptrdiff_t a = nest->a[l];
-        nest->a[l] = nest->other[l];
-        nest->other[l] = a;
-    }
+    const int c = g->in_c / g->groups, k = g->out_k / g->groups;
+    gather(
+        &(struct gather){
+            .g = g,
+            .next = run_forward,
+            .from = map_of(g->in, g->in_c),
+            .to = map_of(g->out, g->out_k),
+            .taps = map_of(g->kernel, c * g->out_k),
+            .terms = c,
+            .columns = k,
+            .weight_row = g->out_k,
+            .weight_group = k,
+        },
+        n, x, w, end, y);
 }
 
-/* to[n,m] = from[m,n]^T; in blocks, so that a line read is used up before it leaves L1. */
-static void matrix_transpose(int m, int n, const float *from, ptrdiff_t from_row, float *to)
-{
-    enum { BLOCK = 8 };
-    for (int j = 0; j < n; j += BLOCK) {
-        const int width = at_most(n - j, BLOCK);
-        for (int i = 0; i < m; i++)
-            for (int l = 0; l < width; l++)
-                to[(ptrdiff_t)(j + l) * m + i] = from[i * from_row + j + l];
-    }
-}
-
-/* Adds to dx, tap by tap; transposed is [group][tap][K][columns]. */
-static void backward_data(const struct plan *p, int n, const float *dy, const float *transposed,
-                          float *dx)
-{
-    const struct nest taps = nest_taps(p);
-    const int columns = p->scatter_columns, lines = p->taps * p->c / columns;
-    const struct nest sum = {.count = {1, 1, 1, p->k}, .a = {[3] = 1}, .other = {[3] = columns}};
-    struct part part;
-    for (int at[3] = {0}; part_next(p, n, at, &part);) {
-        const float *b = transposed;
-        struct nest rows = nest_pixels(p, &part);
-        nest_swap(&rows);
-        for (int i = 0; i < p->g->groups; i++) {
-            for (int t = 0; t < lines; t++, b += (ptrdiff_t)p->k * columns) {
-                const int tap = t * (columns / p->c), w = tap % taps.count[2],
-                          h = tap / taps.count[2] % taps.count[1],
-                          d = tap / taps.count[2] / taps.count[1];
-                KERNEL(product)
-                (&(struct product){
-                    .rows = rows,
-                    .sum = sum,
-                    .columns = columns,
-                    .accumulate = true,
-                    .a = dy + part.out + i * p->k,
-                    .b = b,
-                    .c = dx + part.in + d * taps.a[0] + h * taps.a[1] + w * taps.a[2] + i * p->c,
-                });
-            }
-        }
-    }
-}
-
-/* w[tap, C][group][K] to [group][tap][K][columns]. */
-static void weights_transpose(const struct plan *p, const float *w, float *to)
-{
-    const int columns = p->scatter_columns, lines = p->taps * p->c / columns;
-    for (int i = 0; i < p->g->groups; i++) {
-        for (int t = 0; t < lines; t++, to += (ptrdiff_t)p->k * columns) {
-            const float *from = w + (ptrdiff_t)t * columns * p->g->out_k + i * p->k;
-            matrix_transpose(columns, p->k, from, p->g->out_k, to);
-        }
-    }
-}
-
-static void conv_sums(const struct plan *p, int n, const float *x, const float *w,
-                      const float *bias, float *y, float *scratch)
-{
-    for (int s = 0; s < n; s += p->samples) {
-        const int m = at_most(p->samples, n - s);
-        const float *maps = maps_pad(p, m, x + (size_t)s * in_floats(p->g), scratch);
-        forward(p, m, maps, w, bias, y + s * p->out_sample);
-    }
-}
-
-static size_t pooled_floats(const struct pool_geometry *pool)
-{
-    return (size_t)pool->out[0] * (size_t)pool->out[1] * (size_t)pool->out[2] * (size_t)pool->c;
-}
-
-static void conv_forward(const struct conv_geometry *g, int n, const float *x, const float *w,
-                         const struct epilogue *end, float *y, float *scratch)
-{
-    if (padding_is_absurd(g)) {
-        cnn_kernels_ref.conv_forward(g, n, x, w, end, y, scratch);
-        return;
-    }
-    const struct plan p = plan_make(g, n);
-    if (!end->pool) {
-        conv_sums(&p, n, x, w, end->bias, y, scratch);
-        KERNEL(activate)(end->act, end->slope, (size_t)(n * p.out_sample), y, y);
-        return;
-    }
-    float *sums = scratch, *padded = scratch + p.out_sample;
-    const size_t pooled = pooled_floats(end->pool);
-    for (int i = 0; i < n; i++) {
-        float *to = y + (size_t)i * pooled;
-        conv_sums(&p, 1, x + (size_t)i * in_floats(g), w, end->bias, sums, padded);
-        KERNEL(max_pool)
-        (end->pool, 1, sums, to, end->winner ? end->winner + (size_t)i * pooled : NULL);
-        KERNEL(activate)(end->act, end->slope, pooled, to, to);
-    }
-}
-
+/* wt[groups,taps,K,C] from w[taps,C,groups,K] */
 static void conv_transpose(const struct conv_geometry *g, const float *w, float *wt)
 {
-    const struct plan p = plan_make(g, 1);
-    weights_transpose(&p, w, wt);
+    const size_t c = (size_t)(g->in_c / g->groups), k = (size_t)(g->out_k / g->groups);
+    const size_t out_k = (size_t)g->out_k;
+    const int taps = g->kernel[0] * g->kernel[1] * g->kernel[2];
+    for (int group = 0; group < g->groups; group++)
+        for (int tap = 0; tap < taps; tap++, wt += k * c) {
+            const float *from = w + (size_t)tap * c * out_k + (size_t)group * k;
+            for (size_t j = 0; j < k; j++)
+                for (size_t i = 0; i < c; i++)
+                    wt[j * c + i] = from[i * out_k + j];
+        }
 }
 
 static void conv_backward_data(const struct conv_geometry *g, int n, const float *dy,
                                const float *wt, float *dx, float *scratch)
 {
-    if (padding_is_absurd(g)) {
-        cnn_kernels_ref.conv_backward_data(g, n, dy, wt, dx, scratch);
-        return;
+    const int c = g->in_c / g->groups, k = g->out_k / g->groups;
+    const struct map taps = map_of(g->kernel, c * k);
+    (void)scratch;
+    gather(
+        &(struct gather){
+            .g = g,
+            .next = run_backward_data,
+            .from = map_of(g->out, g->out_k),
+            .to = map_of(g->in, g->in_c),
+            .taps = taps,
+            .terms = k,
+            .columns = c,
+            .weight_row = c,
+            .weight_group = taps.sample,
+        },
+        n, dy, wt, &(struct epilogue){0}, dx);
+}
+
+/* A range of output pixels on each axis, and of samples: what one product sums over. */
+struct part {
+    int n, first[KERNEL_AXES], end[KERNEL_AXES];
+};
+
+static void weight_run(const struct conv_geometry *g, const struct part *part,
+                       const struct run run[KERNEL_AXES], const float *x, const float *dy,
+                       float *dw)
+{
+    const int c = g->in_c / g->groups, k = g->out_k / g->groups;
+    const struct map in = map_of(g->in, g->in_c), out = map_of(g->out, g->out_k);
+    const struct map taps = map_of(g->kernel, c * g->out_k);
+    struct product p = {
+        .rows = {.count = {[3] = c}, .a = {[3] = 1}, .other = {[3] = g->out_k}},
+        .sum = {.count = {part->n}, .a = {in.sample}, .other = {out.sample}},
+        .columns = k,
+        .start = PRODUCT_ADD,
+    };
+    for (int i = 0; i < KERNEL_AXES; i++) {
+        const int first = at_least(run[i].other, part->first[i]);
+        const int end = at_most(run[i].other + run[i].taps, part->end[i]);
+        if (end <= first)
+            return;
+        p.rows.count[i] = run[i].count;
+        p.rows.a[i] = g->dilation[i] * in.axis[i];
+        p.rows.other[i] = taps.axis[i];
+        p.sum.count[i + 1] = end - first;
+        p.sum.a[i + 1] = g->stride[i] * in.axis[i];
+        p.sum.other[i + 1] = out.axis[i];
+        x += (first * g->stride[i] + run[i].first * g->dilation[i] - g->before[i]) * in.axis[i];
+        dy += first * out.axis[i];
+        dw += run[i].first * taps.axis[i];
     }
-    const struct plan p = plan_make(g, n);
-    for (int s = 0; s < n; s += p.samples) {
-        const int m = at_most(p.samples, n - s);
-        float *to = dx + (size_t)s * in_floats(g), *maps = p.padded ? scratch : to;
-        memset(maps, 0, sizeof(float) * (size_t)m * (size_t)p.in_sample);
-        backward_data(&p, m, dy + s * p.out_sample, wt, maps);
-        if (p.padded)
-            maps_crop(&p, m, maps, to);
+    for (int group = 0; group < g->groups; group++) {
+        p.a = x + group * c;
+        p.b = dy + group * k;
+        p.c = dw + group * k;
+        product(&p);
     }
+}
+
+static void weight_part(const struct conv_geometry *g, const struct part *part, const float *x,
+                        const float *dy, float *dw)
+{
+    struct run run[KERNEL_AXES];
+    for (int d = 0; run_backward_weight(g, 0, &d, &run[0]);)
+        for (int h = 0; run_backward_weight(g, 1, &h, &run[1]);)
+            for (int w = 0; run_backward_weight(g, 2, &w, &run[2]);)
+                weight_run(g, part, run, x, dy, dw);
+}
+
+/* A sample larger than a part is cut by planes, and planes by lines. */
+static void weight_parts(const struct conv_geometry *g, int n, const float *x, const float *dy,
+                         float *dw)
+{
+    const struct map in = map_of(g->in, g->in_c), out = map_of(g->out, g->out_k);
+    const ptrdiff_t plane = in.axis[0] * g->stride[0] + out.axis[0];
+    const ptrdiff_t line = in.axis[1] * g->stride[1] + out.axis[1];
+    const int samples = samples_of_part(g, n);
+    const int planes = at_least(PART_FLOATS / (plane < PART_FLOATS ? (int)plane : PART_FLOATS), 1);
+    const int lines = at_least(PART_FLOATS / (line < PART_FLOATS ? (int)line : PART_FLOATS), 1);
+    for (int s = 0; s < n; s += samples) {
+        for (int d = 0; d < g->out[0]; d += planes) {
+            for (int h = 0; h < g->out[1]; h += lines) {
+                const struct part part = {
+                    .n = at_most(samples, n - s),
+                    .first = {d, h, 0},
+                    .end = {at_most(d + planes, g->out[0]), at_most(h + lines, g->out[1]),
+                            g->out[2]},
+                };
+                weight_part(g, &part, x + s * in.sample, dy + s * out.sample, dw);
+            }
+        }
+    }
+}
+
+static bool copy_for_weights(const struct conv_geometry *g)
+{
+    return g->in_c / g->groups < FEW_CHANNELS && conv_is_padded(g) && conv_pads_sensibly(g);
 }
 
 static void conv_backward_weight(const struct conv_geometry *g, int n, const float *x,
                                  const float *dy, float *dw, float *scratch)
 {
-    if (padding_is_absurd(g)) {
-        cnn_kernels_ref.conv_backward_weight(g, n, x, dy, dw, scratch);
+    if (!copy_for_weights(g)) {
+        weight_parts(g, n, x, dy, dw);
         return;
     }
-    const struct plan p = plan_make(g, n);
-    for (int s = 0; s < n; s += p.samples) {
-        const int m = at_most(p.samples, n - s);
-        const float *maps = maps_pad(&p, m, x + (size_t)s * in_floats(g), scratch);
-        backward_weight(&p, m, maps, dy + s * p.out_sample, dw);
+    const struct conv_geometry padded = conv_padded(g);
+    const ptrdiff_t in = map_of(g->in, g->in_c).sample, out = map_of(g->out, g->out_k).sample;
+    const int samples = samples_of_part(&padded, n);
+    for (int s = 0; s < n; s += samples) {
+        const int m = at_most(samples, n - s);
+        conv_pad(g, &padded, m, x + s * in, scratch);
+        weight_parts(&padded, m, scratch, dy + s * out, dw);
     }
+}
+
+static size_t floats(const int size[KERNEL_AXES], int channels)
+{
+    return (size_t)map_of(size, channels).sample;
+}
+
+/* Sums of a few samples, then the maximum over their windows while they are in the cache. */
+static void conv_pooled(const struct conv_geometry *g, int n, const float *x, const float *w,
+                        const struct epilogue *end, float *y, float *scratch)
+{
+    const size_t in = floats(g->in, g->in_c), pooled = floats(end->pool->out, g->out_k);
+    const int part = samples_of_part(g, n);
+    for (int s = 0; s < n; s += part) {
+        const int m = at_most(part, n - s);
+        float *to = y + (size_t)s * pooled;
+        KERNEL(conv_sums)
+        (g, m, x + (size_t)s * in, w, &(struct epilogue){.bias = end->bias}, scratch);
+        KERNEL(max_pool)
+        (end->pool, m, scratch, to, end->winner ? end->winner + (size_t)s * pooled : NULL);
+        if (end->act != KERNEL_LINEAR)
+            KERNEL(activate)(end->act, end->slope, (size_t)m * pooled, to, to);
+    }
+}
+
+static void conv_forward(const struct conv_geometry *g, int n, const float *x, const float *w,
+                         const struct epilogue *end, float *y, float *scratch)
+{
+    if (end->pool)
+        conv_pooled(g, n, x, w, end, y, scratch);
+    else
+        KERNEL(conv_sums)(g, n, x, w, end, y);
 }
 
 static size_t conv_scratch(const struct conv_geometry *g, const struct pool_geometry *pool, int n)
 {
-    if (padding_is_absurd(g))
-        return cnn_kernels_ref.conv_scratch(g, pool, n);
-    const struct plan p = plan_make(g, n);
-    return (p.padded ? (size_t)p.samples * (size_t)p.in_sample : 0) +
-           (pool ? (size_t)p.out_sample : 0);
+    size_t most = 0;
+    if (pool)
+        most = (size_t)samples_of_part(g, n) * floats(g->out, g->out_k);
+    if (copy_for_weights(g)) {
+        const struct conv_geometry padded = conv_padded(g);
+        const size_t copy = (size_t)samples_of_part(&padded, n) * floats(padded.in, g->in_c);
+        most = copy > most ? copy : most;
+    }
+    return most;
 }
 
 #define NAME_TEXT(isa) #isa

@@ -1,15 +1,28 @@
-/* gemm.c - matrix products for dense layers. */
+/* gemm.c - matrix products for dense layers.
+ *
+ * b is brought into panels as wide as a register tile, [k][panel], so that a tile reads one stretch
+ * of memory; as it goes, PANEL_DEPTH rows at a time into L1, or beforehand for a matrix that is
+ * multiplied many times. The last panel is as wide as what is left.
+ */
 #include "maps.h"
 #include "product.h"
 #include "vector.h"
 
-enum { DEPTH_MAX = 256, PANEL = TILE_VECS * VEC_LANES };
+/* PANEL_DEPTH is at most product.c's SUM_STEPS, so that every element is summed in the same parts
+ * however its matrix was cut. */
+enum { PANEL_DEPTH = 96, PANEL = TILE_VECS * VEC_LANES };
 
 size_t KERNEL(gemm_packed_floats)(int n, int k)
 {
     return (size_t)n * (size_t)k;
 }
 
+static int at_most(int x, int most)
+{
+    return x < most ? x : most;
+}
+
+/* to[depth, columns] = rows from .. of b's columns column .. */
 static void pack(const struct gemm *p, int column, int columns, int from, int depth, float *to)
 {
     const float *b = p->b + column * p->b_column + from * p->b_k;
@@ -20,41 +33,53 @@ static void pack(const struct gemm *p, int column, int columns, int from, int de
 
 void KERNEL(gemm_pack)(const struct gemm *p, float *packed)
 {
-    for (int j = 0; j < p->n; j += PANEL) {
-        const int columns = p->n - j < PANEL ? p->n - j : PANEL;
-        pack(p, j, columns, 0, p->k, packed + (ptrdiff_t)j * p->k);
-    }
+    for (int j = 0; j < p->n; j += PANEL)
+        pack(p, j, at_most(PANEL, p->n - j), 0, p->k, packed + (ptrdiff_t)j * p->k);
+}
+
+/* Columns column .. of c, of `depth` terms of the sum from term `from` on. b is [depth, columns].
+ */
+static void panel_product(const struct gemm *p, int column, int columns, int from, int depth,
+                          const float *b)
+{
+    const bool first = from == 0, last = from + depth == p->k;
+    KERNEL(product)
+    (&(struct product){
+        .rows = {.count = {1, 1, 1, p->m}, .a = {[3] = p->a_row}, .other = {[3] = p->c_row}},
+        .sum = {.count = {1, 1, 1, depth}, .a = {[3] = p->a_k}, .other = {[3] = columns}},
+        .columns = columns,
+        .a = p->a + from * p->a_k,
+        .b = b,
+        .c = p->c + column,
+        .start = p->accumulate ? PRODUCT_ADD
+                 : first       ? PRODUCT_SET
+                               : PRODUCT_RESUME,
+        .bias = p->end.bias ? p->end.bias + column : NULL,
+        .relu = !p->accumulate && last && p->end.act == KERNEL_RELU,
+    });
+}
+
+static bool activates_later(const struct gemm *p)
+{
+    return !p->accumulate && p->end.act != KERNEL_LINEAR && p->end.act != KERNEL_RELU;
 }
 
 void KERNEL(gemm)(const struct gemm *p)
 {
-    float panel[DEPTH_MAX * PANEL];
+    float panel[PANEL_DEPTH * PANEL];
     for (int j = 0; j < p->n; j += PANEL) {
-        const int columns = p->n - j < PANEL ? p->n - j : PANEL;
-        for (int from = 0; from < p->k; from += DEPTH_MAX) {
-            const int depth = p->k - from < DEPTH_MAX ? p->k - from : DEPTH_MAX;
-            const float *b = p->b + (ptrdiff_t)j * p->k + (ptrdiff_t)from * columns;
-            if (!p->packed) {
+        const int columns = at_most(PANEL, p->n - j);
+        for (int from = 0; from == 0 || from < p->k; from += PANEL_DEPTH) {
+            const int depth = at_most(PANEL_DEPTH, p->k - from);
+            if (!p->packed)
                 pack(p, j, columns, from, depth, panel);
-                b = panel;
-            }
-            KERNEL(product)
-            (&(struct product){
-                .rows = {.count = {1, 1, 1, p->m},
-                         .a = {[3] = p->a_row},
-                         .other = {[3] = p->c_row}},
-                .sum = {.count = {1, 1, 1, depth}, .a = {[3] = p->a_k}, .other = {[3] = columns}},
-                .columns = columns,
-                .accumulate = p->accumulate || from > 0,
-                .a = p->a + from * p->a_k,
-                .b = b,
-                .bias = !p->accumulate && from == 0 && p->end.bias ? p->end.bias + j : NULL,
-                .c = p->c + j,
-            });
+            panel_product(p, j, columns, from, depth,
+                          p->packed ? p->b + (ptrdiff_t)j * p->k + (ptrdiff_t)from * columns
+                                    : panel);
         }
-        for (int i = 0; !p->accumulate && i < p->m; i++)
-            KERNEL(activate)
-            (p->end.act, p->end.slope, (size_t)columns, p->c + j + i * p->c_row,
-             p->c + j + i * p->c_row);
+    }
+    for (int i = 0; activates_later(p) && i < p->m; i++) {
+        float *row = p->c + i * p->c_row;
+        KERNEL(activate)(p->end.act, p->end.slope, (size_t)p->n, row, row);
     }
 }

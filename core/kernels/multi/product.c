@@ -1,9 +1,12 @@
-/* product.c - register tiles of TILE_ROWS rows x TILE_VECS vectors, and how they cover a product.
+/* product.c - register tiles of rows x vectors, and how they cover a product.
  *
- * A tile keeps its part of c in registers over the whole sum: a step loads up to TILE_VECS vectors
- * of b, broadcasts one float of each row of a, and multiplies and adds. A row is a pointer of its
- * own, so a tile takes any rows: pixels of two image lines, or of two samples, fill it as well as
- * neighbours do, and no shape leaves it half empty but the very last one.
+ * A tile keeps its part of c in registers over its part of the sum: a step loads up to TILE_VECS
+ * vectors of b, broadcasts one float of each row of a, and multiplies and adds. A row is a pointer
+ * of its own, so a tile takes any rows: pixels of two image lines, or of two samples, fill it as
+ * well as neighbours do, and no shape leaves it half empty but the very last one.
+ *
+ * Loop order, outermost first: ROWS_AT_ONCE rows; columns of one tile; a part of the sum whose b
+ * fits L1; tiles. So b comes from L1 for every tile but the first, and a from L1 or L2.
  */
 #include "product.h"
 
@@ -13,14 +16,29 @@ struct tile_job {
     const struct nest *sum;
     const float *const *a; /* a pointer for each row */
     float *const *c;
-    const float *b, *bias;
-    int tail; /* floats of the last vector, 0: all */
-    bool accumulate;
+    ptrdiff_t a_at;   /* where this part of the sum starts in each row of a */
+    ptrdiff_t column; /* of c */
+    const float *b;
+    const float *bias; /* NULL: none */
+    int tail;          /* floats of the last vector, 0: all */
+    bool resume;       /* the sum goes on from what c holds */
+    bool add;          /* c += this part of the sum */
+    bool relu;
 };
 
 static VEC_INLINE vec load_part(const float *p, bool masked, int tail)
 {
     return masked ? vec_load_masked(p, tail) : vec_load(p);
+}
+
+/* What a row's sums start from. */
+static VEC_INLINE vec start_of(const struct tile_job *job, const float *c, int v, bool masked)
+{
+    if (job->resume)
+        return load_part(c + v * VEC_LANES, masked, job->tail);
+    if (job->bias)
+        return load_part(job->bias + v * VEC_LANES, masked, job->tail);
+    return (vec){0};
 }
 
 /* Rows, vectors and the presence of a tail are constants once inlined. */
@@ -29,13 +47,13 @@ static VEC_INLINE void tile(const struct tile_job *job, const int rows, const in
 {
     const struct nest s = *job->sum;
     const int tail = job->tail;
-    const float *a[TILE_ROWS];
-    vec acc[TILE_ROWS][TILE_VECS];
+    const float *a[TILE_ROWS_MAX];
+    vec acc[TILE_ROWS_MAX][TILE_VECS];
 
     VEC_FOR (r, rows) {
-        a[r] = job->a[r];
+        a[r] = job->a[r] + job->a_at;
         VEC_FOR (v, vecs)
-            acc[r][v] = (vec){0};
+            acc[r][v] = start_of(job, job->c[r] + job->column, v, has_tail && v == vecs - 1);
     }
     for (int i0 = 0; i0 < s.count[0]; i0++) {
         for (int i1 = 0; i1 < s.count[1]; i1++) {
@@ -55,20 +73,17 @@ static VEC_INLINE void tile(const struct tile_job *job, const int rows, const in
             }
         }
     }
-    /* Row after row, because accumulated rows may overlap. */
     VEC_FOR (r, rows) {
         VEC_FOR (v, vecs) {
             const bool masked = has_tail && v == vecs - 1;
-            float *c = job->c[r] + v * VEC_LANES;
-            vec sum = acc[r][v];
-            if (job->bias)
-                sum += load_part(job->bias + v * VEC_LANES, masked, tail);
-            if (job->accumulate)
-                sum += load_part(c, masked, tail);
+            float *c = job->c[r] + job->column + v * VEC_LANES;
+            vec y = job->relu ? vec_relu(acc[r][v]) : acc[r][v];
+            if (job->add)
+                y += load_part(c, masked, tail);
             if (masked)
-                vec_store_masked(c, sum, tail);
+                vec_store_masked(c, y, tail);
             else
-                vec_store(c, sum);
+                vec_store(c, y);
         }
     }
 }
@@ -85,33 +100,36 @@ typedef void tile_fn(const struct tile_job *job);
     }
 #define TILE_NAME(rows, vecs) KERNEL(tile_##rows##x##vecs),
 
+#define ROWS_TO_4(X, vecs) X(1, vecs) X(2, vecs) X(3, vecs) X(4, vecs)
+#define ROWS_TO_6(X, vecs) ROWS_TO_4(X, vecs) X(5, vecs) X(6, vecs)
+#define ROWS_TO_8(X, vecs) ROWS_TO_6(X, vecs) X(7, vecs) X(8, vecs)
+#define ROWS_TO_12(X, vecs) ROWS_TO_8(X, vecs) X(9, vecs) X(10, vecs) X(11, vecs) X(12, vecs)
+
+/* rows x vecs accumulators, vecs weights and a broadcast fill the register file: 32 registers
+ * with AVX-512 and NEON, 16 with AVX2, and without FMA products need some too. */
 #if TILE_VECS == 4
-#define TILE_COLUMN(X, rows) X(rows, 1) X(rows, 2) X(rows, 3) X(rows, 4)
+#define TILES(X) X(12, 1) X(12, 2) X(8, 3) X(6, 4)
+#elif VEC_FUSED
+#define TILES(X) X(12, 1) X(6, 2)
 #else
-#define TILE_COLUMN(X, rows) X(rows, 1) X(rows, 2)
+#define TILES(X) X(8, 1) X(4, 2)
 #endif
 
-TILE_COLUMN(TILE, 1)
-TILE_COLUMN(TILE, 2)
-TILE_COLUMN(TILE, 3)
-TILE_COLUMN(TILE, 4)
-#if TILE_ROWS == 6
-TILE_COLUMN(TILE, 5)
-TILE_COLUMN(TILE, 6)
-#endif
+#define TILE_COLUMN(rows, vecs) ROWS_TO_##rows(TILE, vecs)
+TILES(TILE_COLUMN)
 
-static tile_fn *const tiles[TILE_ROWS][TILE_VECS] = {
-    {TILE_COLUMN(TILE_NAME, 1)}, {TILE_COLUMN(TILE_NAME, 2)},
-    {TILE_COLUMN(TILE_NAME, 3)}, {TILE_COLUMN(TILE_NAME, 4)},
-#if TILE_ROWS == 6
-    {TILE_COLUMN(TILE_NAME, 5)}, {TILE_COLUMN(TILE_NAME, 6)},
-#endif
+#define TILE_COLUMN_NAMES(rows, vecs) {ROWS_TO_##rows(TILE_NAME, vecs)},
+static tile_fn *const tiles[TILE_VECS][TILE_ROWS_MAX] = {TILES(TILE_COLUMN_NAMES)};
+
+#define TILE_COLUMN_ROWS(rows, vecs) rows,
+static const int tile_rows[TILE_VECS] = {TILES(TILE_COLUMN_ROWS)};
+
+enum {
+    ROWS_AT_ONCE = 96, /* rows whose pointers are computed at a time */
+    /* Steps in one part of the sum: a full tile's columns of b fill 24 KiB of L1. A constant,
+     * because sums that accumulate are rounded part by part. */
+    SUM_STEPS = (24 << 10) / (int)sizeof(vec) / TILE_VECS,
 };
-
-/* Rows whose pointers are computed at a time: enough for b's columns to be reused from L1, few
- * enough that their part of a stays in L2. A multiple of each tile's rows. */
-enum { ROWS_AT_ONCE = 96 };
-_Static_assert(ROWS_AT_ONCE % TILE_ROWS == 0, "only the last rows may leave a tile smaller");
 
 static int at_most(int x, int most)
 {
@@ -177,37 +195,104 @@ static struct nest nest_joined(struct nest s)
     return s;
 }
 
-/* All columns of m rows, in blocks of up to TILE_VECS vectors by TILE_ROWS rows. Both divisions
- * are even (9 rows are 5 + 4, not 6 + 3), because a small tile cannot hide the latency of FMA. */
-static void rows_product(const struct product *p, const struct nest *sum, int m,
-                         const float *const *a, float **c)
-{
-    const int vecs = divide_up(p->columns, VEC_LANES);
-    const int column_blocks = divide_up(vecs, TILE_VECS), row_blocks = divide_up(m, TILE_ROWS);
-    struct tile_job job = {.sum = sum, .accumulate = p->accumulate, .b = p->b, .bias = p->bias};
+/* A sum in parts of about `steps` steps: whole loops inside of `level`, and some of its rounds. */
+struct sum_parts {
+    const struct nest *sum;
+    int level, rounds;
+    int at[NEST_DEPTH];
+};
 
-    for (int j = 0, vec_from = 0; j < column_blocks; j++) {
-        const int vec_to = (int)((long)vecs * (j + 1) / column_blocks), width = vec_to - vec_from;
-        job.tail = vec_to == vecs ? p->columns % VEC_LANES : 0;
+static struct sum_parts sum_parts_make(const struct nest *sum, int steps)
+{
+    struct sum_parts parts = {.sum = sum, .level = NEST_DEPTH - 1};
+    int inside = 1;
+    while (parts.level > 0 && (long)inside * sum->count[parts.level] <= steps)
+        inside *= sum->count[parts.level--];
+    if (inside == 0)
+        inside = 1;
+    parts.rounds = steps / inside > 1 ? steps / inside : 1;
+    /* Even parts: 3 + 3 rounds rather than 5 + 1. */
+    parts.rounds =
+        divide_up(sum->count[parts.level], divide_up(sum->count[parts.level], parts.rounds));
+    return parts;
+}
+
+/* The next part, and where it starts in a and b; false at the end. */
+static bool sum_parts_next(struct sum_parts *parts, struct nest *part, ptrdiff_t *a, ptrdiff_t *b)
+{
+    const struct nest *sum = parts->sum;
+    if (parts->at[0] >= sum->count[0])
+        return false;
+    *part = *sum;
+    *a = *b = 0;
+    for (int l = 0; l <= parts->level; l++) {
+        *a += parts->at[l] * sum->a[l];
+        *b += parts->at[l] * sum->other[l];
+        part->count[l] = 1;
+    }
+    const int l = parts->level;
+    part->count[l] = at_most(parts->rounds, sum->count[l] - parts->at[l]);
+    parts->at[l] += part->count[l];
+    for (int up = l; up > 0 && parts->at[up] == sum->count[up]; up--) {
+        parts->at[up] = 0;
+        parts->at[up - 1]++;
+    }
+    return true;
+}
+
+/* One tile's columns of m rows: all of the sum, part after part. The rows are divided evenly (9
+ * are 5 + 4, not 6 + 3), because a small tile cannot hide the latency of FMA. */
+static void column_product(const struct product *p, const struct nest *sum, int m,
+                           const float *const *a, float *const *c, int vecs, struct tile_job *job)
+{
+    const int row_blocks = divide_up(m, tile_rows[vecs - 1]);
+    const float *b = p->b + job->column;
+    struct nest part;
+    ptrdiff_t b_at;
+    struct sum_parts parts = sum_parts_make(sum, SUM_STEPS);
+    job->sum = &part;
+    job->resume = p->start == PRODUCT_RESUME;
+    job->add = p->start == PRODUCT_ADD;
+    while (sum_parts_next(&parts, &part, &job->a_at, &b_at)) {
+        job->b = b + b_at;
+        job->relu = p->relu && parts.at[0] >= sum->count[0];
         for (int i = 0, row = 0; i < row_blocks; i++) {
             const int row_to = m * (i + 1) / row_blocks;
-            job.a = a + row;
-            job.c = c + row;
-            tiles[row_to - row - 1][width - 1](&job);
+            job->a = a + row;
+            job->c = c + row;
+            tiles[vecs - 1][row_to - row - 1](job);
             row = row_to;
         }
-        for (int row = 0; row < m; row++)
-            c[row] += width * VEC_LANES;
-        job.b += width * VEC_LANES;
-        if (job.bias)
-            job.bias += width * VEC_LANES;
-        vec_from = vec_to;
+        job->resume = !job->add;
     }
+}
+
+static void rows_product(const struct product *p, const struct nest *sum, int m,
+                         const float *const *a, float *const *c)
+{
+    const int vecs = divide_up(p->columns, VEC_LANES), blocks = divide_up(vecs, TILE_VECS);
+    for (int j = 0, from = 0; j < blocks; j++) {
+        const int to = (int)((long)vecs * (j + 1) / blocks);
+        struct tile_job job = {
+            .column = (ptrdiff_t)from * VEC_LANES,
+            .bias = p->bias && p->start == PRODUCT_SET ? p->bias + from * VEC_LANES : NULL,
+            .tail = to == vecs ? p->columns % VEC_LANES : 0,
+        };
+        column_product(p, sum, m, a, c, to - from, &job);
+        from = to;
+    }
+}
+
+/* No taps, no terms: what is left of the sum is where it starts. */
+static bool is_empty(const struct nest *sum)
+{
+    return sum->count[0] == 0 || sum->count[1] == 0 || sum->count[2] == 0 || sum->count[3] == 0;
 }
 
 void KERNEL(product)(const struct product *p)
 {
-    const struct nest sum = nest_joined(p->sum);
+    struct nest sum =
+        is_empty(&p->sum) ? (struct nest){.count = {1, 1, 1, 0}} : nest_joined(p->sum);
     const float *a[ROWS_AT_ONCE];
     float *c[ROWS_AT_ONCE];
     int at[NEST_DEPTH] = {0};
