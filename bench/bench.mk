@@ -1,6 +1,6 @@
 # Benchmarks; included by the Makefile. Their peers are installed by these targets alone.
 
-BENCH_OBJ := $(patsubst %,$(B)/bench/%.o,main layers peak cases measure) \
+BENCH_OBJ := $(patsubst %,$(B)/bench/%.o,main layers nets peak cases measure) \
     $(foreach isa,$(ISAS),$(B)/bench/peak_loop.$(isa).o)
 
 $(B)/bench/%.o: bench/%.c

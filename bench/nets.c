@@ -1,0 +1,260 @@
+#include "nets.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cases.h"
+#include "memory.h"
+#include "optim.h"
+#include "presets.h"
+#include "step.h"
+#include "workspace.h"
+
+enum { THREADS_MAX = 2, BATCHES = 4 };
+
+static void fail(const struct err *e)
+{
+    fprintf(stderr, "%s\n", e->detail);
+    exit(EXIT_FAILURE);
+}
+
+static struct cnn_net *preset_net(const char *name)
+{
+    struct err e = {0};
+    struct cnn_spec spec;
+    if (!cnn_preset_spec(cnn_preset_find(name), NULL, 0, &spec, &e))
+        fail(&e);
+    struct cnn_net *net = cnn_net_new(&spec, &e);
+    cnn_spec_clear(&spec);
+    if (!net)
+        fail(&e);
+    cnn_net_init(net, CNN_INIT_UNIFORM, 1);
+    return net;
+}
+
+/* Operations of one sample's training step: no data gradient is needed for the net's input. */
+static double train_flops(const struct cnn_net *net)
+{
+    double macs = 0;
+    for (int i = 0; i < net->node_count; i++) {
+        const struct cnn_node *node = &net->nodes[i];
+        macs += (double)cnn_node_macs(node) * (node->inputs[0] == CNN_FROM_INPUT ? 2 : 3);
+    }
+    return 2 * macs;
+}
+
+/* ---- training ---------------------------------------------------------------------------------*/
+
+/* Random samples, their random labels, and all that steps on them need. */
+struct training {
+    struct cnn_net *net;
+    int batch, threads;
+    struct cnn_samples samples; /* BATCHES batches */
+    uint32_t *order;
+    struct cnn_optim *optim;
+    struct cnn_optim_config config;
+    struct cnn_step *step;
+    uint64_t number; /* of steps so far */
+};
+
+static void training_init(struct training *t, const struct net_case *net, int threads)
+{
+    struct err e = {0};
+    *t = (struct training){.net = preset_net(net->preset),
+                           .batch = net->batch,
+                           .threads = threads,
+                           .config = cnn_optim_defaults(CNN_ADAM)};
+    uint32_t count = (uint32_t)(BATCHES * net->batch);
+    int classes = cnn_net_output(t->net)->c;
+    uint16_t *labels = memory_new(count, sizeof *labels, &e);
+    t->order = memory_new(count, sizeof *t->order, &e);
+    t->optim = cnn_optim_new(&t->config, t->net->param_count, &e);
+    if (!labels || !t->order || !t->optim)
+        fail(&e);
+    for (uint32_t i = 0; i < count; i++) {
+        labels[i] = (uint16_t)(i % (uint32_t)classes);
+        t->order[i] = i * 7919 % count; /* a prime: every sample once */
+    }
+    t->samples = (struct cnn_samples){.shape = t->net->input,
+                                      .count = count,
+                                      .classes = classes,
+                                      .dtype = CNN_F32,
+                                      .x = random_floats(count * cnn_shape_count(&t->net->input)),
+                                      .labels = labels,
+                                      .normalize = {.scale = 1}};
+}
+
+static void training_start(struct training *t)
+{
+    struct err e = {0};
+    t->step =
+        cnn_step_new(t->net, t->batch, cnn_loss_for(CNN_CROSS_ENTROPY, t->net), t->threads, &e);
+    if (!t->step)
+        fail(&e);
+}
+
+static void training_clear(struct training *t)
+{
+    cnn_step_free(t->step);
+    cnn_optim_free(t->optim);
+    free((void *)t->samples.x);
+    free((void *)t->samples.labels);
+    free(t->order);
+    cnn_net_free(t->net);
+}
+
+/* What run_batch of core/train.c does. */
+static void training_step(void *context)
+{
+    struct training *t = context;
+    const uint32_t *index = t->order + t->number % BATCHES * (uint64_t)t->batch;
+    struct cnn_step_result result =
+        cnn_step_run(t->step, &t->samples, index, t->batch, 1, t->number++);
+    float *grads = cnn_step_grads(t->step);
+    if (!isfinite(result.loss) || !isfinite(cnn_clip_norm(grads, t->net->param_count, 0)))
+        fail(&(struct err){.detail = "training diverged"});
+    cnn_optim_step(t->optim, t->net->params, grads, t->config.lr, t->threads);
+}
+
+static void measure_train(const struct net_case *net, int threads)
+{
+    struct training t;
+    training_init(&t, net, threads);
+    training_start(&t);
+    double rate = t.batch / measure_call_s(training_step, &t);
+    measure_print("strided", threads, "train", net->preset, "samples/s", rate);
+    measure_print("strided", threads, "train", net->preset, "gflops",
+                  train_flops(t.net) * rate * 1e-9);
+    training_clear(&t);
+}
+
+static void measure_memory(const struct net_case *net, int threads)
+{
+    struct training t;
+    training_init(&t, net, threads);
+    double gradients = (double)t.net->param_count * sizeof(float);
+    process_peak_reset();
+    double before = (double)process_bytes("VmRSS");
+    training_start(&t);
+    for (int i = 0; i < 2 * BATCHES; i++)
+        training_step(&t);
+    double grown = (double)process_bytes("VmHWM") - before - gradients;
+    measure_print("strided", threads, "memory", net->preset, "bytes", grown);
+    measure_print("strided", threads, "memory", net->preset, "counted",
+                  (double)cnn_step_bytes(t.step) - gradients);
+    training_clear(&t);
+}
+
+/* ---- inference --------------------------------------------------------------------------------*/
+
+struct inference {
+    struct cnn_net *net;
+    int threads, classes;
+    int n[THREADS_MAX]; /* samples of each thread */
+    float *x[THREADS_MAX], *scores[THREADS_MAX];
+    struct cnn_workspace *ws[THREADS_MAX];
+};
+
+static void inference_init(struct inference *run, const char *preset, int batch, int threads)
+{
+    struct err e = {0};
+    *run = (struct inference){.net = preset_net(preset), .threads = threads};
+    run->classes = cnn_net_output(run->net)->c;
+    for (int t = 0; t < threads; t++) {
+        run->n[t] = batch * (t + 1) / threads - batch * t / threads;
+        run->x[t] = random_floats((size_t)run->n[t] * cnn_shape_count(&run->net->input));
+        run->scores[t] = random_floats((size_t)run->n[t] * (size_t)run->classes);
+        run->ws[t] = cnn_workspace_new(run->net, run->n[t], CNN_INFER, &e);
+        if (!run->ws[t])
+            fail(&e);
+    }
+}
+
+static void inference_clear(struct inference *run)
+{
+    for (int t = 0; t < run->threads; t++) {
+        cnn_workspace_free(run->ws[t]);
+        free(run->x[t]);
+        free(run->scores[t]);
+    }
+    cnn_net_free(run->net);
+}
+
+static void inference_part(struct inference *run, int t)
+{
+    const float *out = cnn_forward_canonical(run->net, run->ws[t], run->x[t], run->n[t]);
+    memcpy(run->scores[t], out, (size_t)run->n[t] * (size_t)run->classes * sizeof *out);
+    cnn_scores(run->net, run->scores[t], run->n[t]);
+}
+
+static void inference_call(void *context)
+{
+    struct inference *run = context;
+    if (run->threads == 1) {
+        inference_part(run, 0);
+        return;
+    }
+#pragma omp parallel num_threads(run->threads)
+    inference_part(run, omp_get_thread_num());
+}
+
+static double infer_seconds(const char *preset, int batch, int threads)
+{
+    struct inference run;
+    inference_init(&run, preset, batch, threads);
+    double seconds = measure_call_s(inference_call, &run);
+    inference_clear(&run);
+    return seconds;
+}
+
+static void measure_infer(const struct net_case *net, int threads)
+{
+    if (threads == 1)
+        measure_print("strided", threads, "infer", net->preset, "us",
+                      infer_seconds(net->preset, 1, threads) * 1e6);
+    measure_print("strided", threads, "infer", net->preset, "samples/s",
+                  INFER_BATCH / infer_seconds(net->preset, INFER_BATCH, threads));
+}
+
+/* ---- requests ---------------------------------------------------------------------------------*/
+
+static void measure_nets(const struct request *request,
+                         void (*measure)(const struct net_case *net, int threads))
+{
+    for (int i = 0; i < net_case_count; i++)
+        for (int threads = 1; threads <= THREADS_MAX; threads++)
+            if (request_wants(request, net_cases[i].preset, threads))
+                measure(&net_cases[i], threads);
+}
+
+void nets_train(const struct request *request)
+{
+    measure_nets(request, measure_train);
+}
+
+void nets_infer(const struct request *request)
+{
+    measure_nets(request, measure_infer);
+}
+
+/* In a child, whose high-water mark no other measurement has raised. */
+static void measure_memory_apart(const struct net_case *net, int threads)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        measure_memory(net, threads);
+        exit(EXIT_SUCCESS);
+    }
+    if (child > 0)
+        waitpid(child, NULL, 0);
+}
+
+void nets_memory(const struct request *request)
+{
+    measure_nets(request, measure_memory_apart);
+}
