@@ -1,5 +1,6 @@
 /* Every kernel table this CPU runs, against the reference, with each buffer flush against an
  * inaccessible page, behind it in one run and in front of it in another. */
+#include "guarded.h"
 #include "harness.h"
 #include "kernels.h"
 
@@ -7,82 +8,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* Where a buffer touches the inaccessible page. */
-enum edge { EDGE_FRONT, EDGE_BEHIND, EDGE_COUNT };
-
-struct buffer {
-    float *data;
-    size_t count;
-    void *pages;
-    size_t pages_bytes;
-};
-
-static struct buffer buffer_new(size_t count, enum edge edge)
-{
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = count * sizeof(float);
-    const size_t inside = (bytes / page + 1) * page;
-    struct buffer b = {.count = count, .pages_bytes = inside + 2 * page};
-    b.pages = mmap(NULL, b.pages_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(b.pages, MAP_FAILED);
-    char *first = (char *)b.pages + page;
-    ck_assert_int_eq(mprotect(first, inside, PROT_READ | PROT_WRITE), 0);
-    b.data = (float *)(void *)(edge == EDGE_FRONT ? first : first + inside - bytes);
-    return b;
-}
-
-static void buffer_free(struct buffer *b)
-{
-    munmap(b->pages, b->pages_bytes);
-}
-
-static void fill(struct buffer *b, float value)
-{
-    for (size_t i = 0; i < b->count; i++)
-        b->data[i] = value;
-}
-
-/* Uniform in [-1, 1). */
-static void fill_random(struct buffer *b, uint32_t seed)
-{
-    uint32_t state = seed * 2654435761u + 1;
-    for (size_t i = 0; i < b->count; i++) {
-        state = state * 1664525u + 1013904223u;
-        b->data[i] = (float)(state >> 8) / (1 << 23) - 1;
-    }
-}
-
-static struct buffer buffer_random(size_t count, enum edge edge, uint32_t seed)
-{
-    struct buffer b = buffer_new(count, edge);
-    fill_random(&b, seed);
-    return b;
-}
-
-static struct buffer buffer_filled(size_t count, enum edge edge, float value)
-{
-    struct buffer b = buffer_new(count, edge);
-    fill(&b, value);
-    return b;
-}
-
-/* Sums of `terms` products of numbers in [-1, 1): rounding errors add up like a random walk, and
- * grow with the sum itself. */
-static void check_close(const struct buffer *got, const struct buffer *want, double terms,
-                        const char *table, const char *what)
-{
-    for (size_t i = 0; i < want->count; i++) {
-        const double difference = fabs((double)got->data[i] - (double)want->data[i]);
-        const double bound = 1e-6 * (1 + sqrt(terms) + fabs((double)want->data[i]));
-        /* A passing ck_assert is a write to check's pipe: not for each float. */
-        if (!(difference <= bound))
-            ck_abort_msg("%s %s[%zu] is %.9g, expected %.9g", table, what, i, (double)got->data[i],
-                         (double)want->data[i]);
-    }
-}
 
 static size_t volume(const int *size)
 {

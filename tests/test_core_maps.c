@@ -1,0 +1,215 @@
+/* The kernels that work on feature maps element by element: every table this CPU runs against the
+ * reference, with each buffer flush against an inaccessible page. */
+#include "guarded.h"
+#include "harness.h"
+#include "kernels.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+static size_t volume(const int *size)
+{
+    return (size_t)size[0] * (size_t)size[1] * (size_t)size[2];
+}
+
+/* NaNs are equal to each other, and 0 to -0. */
+static void check_equal(const struct buffer *got, const struct buffer *want, const char *table,
+                        const char *what)
+{
+    for (size_t i = 0; i < want->count; i++) {
+        const float a = got->data[i], b = want->data[i];
+        if (a != b && !(isnan(a) && isnan(b)))
+            ck_abort_msg("%s %s[%zu] is %.9g, expected %.9g", table, what, i, (double)a, (double)b);
+    }
+}
+
+static void check_bytes(const struct buffer *got, const struct buffer *want, const char *table,
+                        const char *what)
+{
+    for (size_t i = 0; i < want->count; i++)
+        if (got->bytes[i] != want->bytes[i])
+            ck_abort_msg("%s %s[%zu] is %d, expected %d", table, what, i, got->bytes[i],
+                         want->bytes[i]);
+}
+
+/* Few different numbers, so that windows have ties, and NaNs and infinities among them. */
+static struct buffer buffer_uneven(size_t count, enum edge edge, uint32_t seed)
+{
+    struct buffer b = buffer_random(count, edge, seed);
+    for (size_t i = 0; i < count; i++) {
+        const int level = (int)((b.data[i] + 1) * 8);
+        b.data[i] = level == 0 ? NAN : level == 1 ? -INFINITY : level == 2 ? INFINITY : level - 8;
+    }
+    return b;
+}
+
+/* ---- max_pool ---------------------------------------------------------------------------------*/
+
+/* Fills in g->out; `behind` is the padding at the far end. False when nothing fits. */
+static bool pool_close(struct pool_geometry *g, const int behind[KERNEL_AXES])
+{
+    for (int i = 0; i < KERNEL_AXES; i++) {
+        const int room = g->in[i] + g->before[i] + behind[i] - g->kernel[i];
+        if (room < 0)
+            return false;
+        g->out[i] = room / g->stride[i] + 1;
+        /* The last window must hold an element. */
+        if ((g->out[i] - 1) * g->stride[i] - g->before[i] >= g->in[i])
+            return false;
+    }
+    return true;
+}
+
+struct pooled {
+    struct buffer y, y_alone, winner, dx; /* y_alone: run without winners */
+};
+
+static struct pooled pool_run(const struct cnn_kernels *table, const struct pool_geometry *g, int n,
+                              enum edge edge)
+{
+    const size_t in = (size_t)n * volume(g->in) * (size_t)g->c;
+    const size_t out = (size_t)n * volume(g->out) * (size_t)g->c;
+    struct buffer x = buffer_uneven(in, edge, 1), dy = buffer_random(out, edge, 2);
+    struct pooled p = {.y = buffer_filled(out, edge, 7),
+                       .y_alone = buffer_filled(out, edge, 7),
+                       .winner = buffer_of_bytes(out, edge),
+                       .dx = buffer_filled(in, edge, NAN)};
+    table->max_pool(g, n, x.data, p.y.data, p.winner.bytes);
+    table->max_pool(g, n, x.data, p.y_alone.data, NULL);
+    table->max_pool_backward(g, n, p.winner.bytes, dy.data, p.dx.data);
+    buffer_free(&x);
+    buffer_free(&dy);
+    return p;
+}
+
+static void pooled_free(struct pooled *p)
+{
+    buffer_free(&p->y);
+    buffer_free(&p->y_alone);
+    buffer_free(&p->winner);
+    buffer_free(&p->dx);
+}
+
+static void check_pool(const struct pool_geometry *g, int n)
+{
+    struct pooled want = pool_run(&cnn_kernels_ref, g, n, EDGE_BEHIND);
+    const struct cnn_kernels *table;
+    for (int i = 1; (table = cnn_kernels_at(i)); i++) {
+        for (enum edge edge = 0; edge < EDGE_COUNT; edge++) {
+            struct pooled got = pool_run(table, g, n, edge);
+            check_equal(&got.y, &want.y, table->name, "y");
+            check_equal(&got.y_alone, &want.y, table->name, "y without winners");
+            check_bytes(&got.winner, &want.winner, table->name, "winner");
+            check_equal(&got.dx, &want.dx, table->name, "dx");
+            pooled_free(&got);
+        }
+    }
+    pooled_free(&want);
+}
+
+#define ONES    \
+    {           \
+        1, 1, 1 \
+    }
+
+/* Kernels 1..kernel_max, strides from overlap to gaps, paddings up to half a window. */
+static void check_pool_axes(int axes, int channels, int kernel_max, int n)
+{
+    for (int kernel = 1; kernel <= kernel_max; kernel++) {
+        for (int stride = 1; stride <= kernel + 1; stride++) {
+            for (int before = 0; before <= kernel / 2; before++) {
+                struct pool_geometry g = {
+                    .c = channels, .in = ONES, .kernel = ONES, .stride = ONES};
+                int behind[KERNEL_AXES] = {0};
+                for (int i = KERNEL_AXES - axes; i < KERNEL_AXES; i++) {
+                    g.in[i] = 4 + i;
+                    g.kernel[i] = kernel;
+                    g.stride[i] = stride;
+                    g.before[i] = before;
+                    behind[i] = (before + i) % (kernel / 2 + 1);
+                }
+                if (pool_close(&g, behind))
+                    check_pool(&g, n);
+            }
+        }
+    }
+}
+
+START_TEST(pooling_agrees_in_1d)
+{
+    static const int channels[] = {1, 3, 6, 8, 17, 33};
+    for (int i = 0; i < 6; i++)
+        check_pool_axes(1, channels[i], 7, 3);
+}
+END_TEST
+
+START_TEST(pooling_agrees_in_2d)
+{
+    static const int channels[] = {1, 2, 5, 6, 16, 24, 33};
+    for (int i = 0; i < 7; i++)
+        check_pool_axes(2, channels[i], 4, 2);
+}
+END_TEST
+
+START_TEST(pooling_agrees_in_3d)
+{
+    static const int channels[] = {1, 6, 16, 19};
+    for (int i = 0; i < 4; i++)
+        check_pool_axes(3, channels[i], 3, 1);
+}
+END_TEST
+
+START_TEST(pooling_agrees_at_every_count_of_channels)
+{
+    for (int c = 1; c <= 66; c++) {
+        struct pool_geometry g = {
+            .c = c, .in = {1, 5, 6 + c % 3}, .kernel = {1, 2, 2}, .stride = {1, 2, 2}};
+        ck_assert(pool_close(&g, g.before));
+        check_pool(&g, 2);
+    }
+}
+END_TEST
+
+START_TEST(pooling_axes_may_all_differ)
+{
+    struct pool_geometry g = {
+        .c = 9, .in = {6, 7, 23}, .kernel = {3, 2, 5}, .stride = {3, 1, 2}, .before = {1, 0, 2}};
+    ck_assert(pool_close(&g, (int[]){0, 1, 1}));
+    check_pool(&g, 2);
+    g.stride[1] = 4, g.stride[2] = 7;
+    ck_assert(pool_close(&g, (int[]){0, 1, 1}));
+    check_pool(&g, 2);
+}
+END_TEST
+
+START_TEST(the_largest_window_with_winners_agrees)
+{
+    struct pool_geometry g = {.c = 5, .in = {1, 17, 33}, .kernel = {1, 16, 16}, .stride = ONES};
+    g.stride[1] = g.stride[2] = 16;
+    ck_assert_int_eq((int)volume(g.kernel), POOL_WINDOW_MAX);
+    ck_assert(pool_close(&g, g.before));
+    check_pool(&g, 1);
+}
+END_TEST
+
+START_TEST(the_first_among_equals_and_the_last_nan_win)
+{
+    static const float x[] = {3,   3, 3,         3,         NAN,       9,
+                              NAN, 8, -INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    const struct pool_geometry g = {
+        .c = 1, .in = {1, 1, 12}, .out = {1, 1, 3}, .kernel = {1, 1, 4}, .stride = {1, 1, 4}};
+    const struct cnn_kernels *table;
+    for (int i = 0; (table = cnn_kernels_at(i)); i++) {
+        float y[3] = {0};
+        uint8_t winner[3] = {9, 9, 9};
+        table->max_pool(&g, 1, x, y, winner);
+        ck_assert(y[0] == 3 && isnan(y[1]) && y[2] == -INFINITY);
+        ck_assert_mem_eq(winner, ((uint8_t[]){0, 2, 0}), 3);
+    }
+}
+END_TEST
+
+TEST_PROGRAM("maps", pooling_agrees_in_1d, pooling_agrees_in_2d, pooling_agrees_in_3d,
+             pooling_agrees_at_every_count_of_channels, pooling_axes_may_all_differ,
+             the_largest_window_with_winners_agrees, the_first_among_equals_and_the_last_nan_win)
