@@ -210,6 +210,130 @@ START_TEST(the_first_among_equals_and_the_last_nan_win)
 }
 END_TEST
 
+/* ---- activations ------------------------------------------------------------------------------*/
+
+#define ACTS (KERNEL_SIGMOID + 1)
+static const char *const act_names[ACTS] = {"linear", "relu", "leaky_relu", "tanh", "sigmoid"};
+static const float slope = 0.1f;
+
+static void activations_agree_on(const struct buffer *x, double ulps_max)
+{
+    const struct cnn_kernels *table;
+    struct buffer want = buffer_new(x->count, EDGE_BEHIND), got = buffer_new(x->count, EDGE_BEHIND);
+    for (int i = 1; (table = cnn_kernels_at(i)); i++) {
+        for (enum kernel_act act = 0; act < ACTS; act++) {
+            cnn_kernels_ref.activate(act, slope, x->count, x->data, want.data);
+            table->activate(act, slope, x->count, x->data, got.data);
+            for (size_t k = 0; k < x->count; k++) {
+                const float a = got.data[k], b = want.data[k];
+                const double ulp = (double)nextafterf(fabsf(b), INFINITY) - fabs((double)b);
+                const double bound = act >= KERNEL_TANH ? ulps_max * ulp : 0;
+                if (isnan(a) != isnan(b) || fabs((double)a - (double)b) > bound ||
+                    (!isnan(b) && !signbit(a) != !signbit(b)))
+                    ck_abort_msg("%s %s(%.9g) is %.9g, expected %.9g", table->name, act_names[act],
+                                 (double)x->data[k], (double)a, (double)b);
+            }
+        }
+    }
+    buffer_free(&want);
+    buffer_free(&got);
+}
+
+START_TEST(activations_agree_over_their_range)
+{
+    enum { COUNT = 200000 };
+    for (int scale = -3; scale <= 7; scale++) {
+        struct buffer x = buffer_random(COUNT / 10, EDGE_FRONT, (uint32_t)(scale + 9));
+        for (size_t i = 0; i < x.count; i++)
+            x.data[i] = ldexpf(x.data[i], scale);
+        activations_agree_on(&x, 2);
+        buffer_free(&x);
+    }
+}
+END_TEST
+
+/* Every exponent and sign, denormals too, with four fractions each; then what is not a number. */
+START_TEST(activations_agree_from_the_tiniest_to_the_largest)
+{
+    struct buffer x = buffer_new(2 * 256 * 4, EDGE_BEHIND);
+    for (uint32_t i = 0; i < x.count; i++) {
+        const uint32_t bits = i % 512 << 23 | i / 512 * 0x1fffff;
+        memcpy(&x.data[i], &bits, sizeof bits);
+    }
+    activations_agree_on(&x, 2);
+    buffer_free(&x);
+}
+END_TEST
+
+/* Any cut of an array gives the same bits: where a number stands does not matter. */
+START_TEST(an_activation_does_not_depend_on_the_place)
+{
+    enum { COUNT = 37 };
+    const struct cnn_kernels *table;
+    for (int i = 1; (table = cnn_kernels_at(i)); i++) {
+        for (enum edge edge = 0; edge < EDGE_COUNT; edge++) {
+            for (int n = 0; n <= COUNT; n++) {
+                for (enum kernel_act act = 0; act < ACTS; act++) {
+                    struct buffer x = buffer_random((size_t)n, edge, 3);
+                    struct buffer dy = buffer_random((size_t)n, edge, 4);
+                    struct buffer y = buffer_filled((size_t)n, edge, NAN);
+                    struct buffer dx = buffer_filled((size_t)n, edge, NAN);
+                    table->activate(act, slope, x.count, x.data, y.data);
+                    table->activate_backward(act, slope, x.count, y.data, dy.data, dx.data);
+                    for (int k = 0; k < n; k++) {
+                        float one, one_dx;
+                        table->activate(act, slope, 1, &x.data[k], &one);
+                        table->activate_backward(act, slope, 1, &one, &dy.data[k], &one_dx);
+                        if (memcmp(&one, &y.data[k], sizeof one) ||
+                            memcmp(&one_dx, &dx.data[k], sizeof one_dx))
+                            ck_abort_msg("%s %s differs at %d of %d", table->name, act_names[act],
+                                         k, n);
+                    }
+                    table->activate(act, slope, x.count, x.data, x.data);
+                    table->activate_backward(act, slope, x.count, y.data, dy.data, dy.data);
+                    check_equal(&x, &y, table->name, "y in place");
+                    check_equal(&dy, &dx, table->name, "dx in place");
+                    buffer_free(&x);
+                    buffer_free(&dy);
+                    buffer_free(&y);
+                    buffer_free(&dx);
+                }
+            }
+        }
+    }
+}
+END_TEST
+
+START_TEST(gradients_of_activations_agree)
+{
+    const struct cnn_kernels *table;
+    struct buffer x = buffer_uneven(1003, EDGE_BEHIND, 5), dy = buffer_random(1003, EDGE_BEHIND, 6);
+    struct buffer want = buffer_new(1003, EDGE_BEHIND), got = buffer_new(1003, EDGE_BEHIND);
+    for (int i = 1; (table = cnn_kernels_at(i)); i++) {
+        for (enum kernel_act act = 0; act < ACTS; act++) {
+            /* An infinity is no value that tanh or the sigmoid can have. */
+            for (size_t k = 0; k < x.count; k++)
+                if (act >= KERNEL_TANH && isinf(x.data[k]))
+                    x.data[k] = 0.25f;
+            cnn_kernels_ref.activate_backward(act, slope, x.count, x.data, dy.data, want.data);
+            table->activate_backward(act, slope, x.count, x.data, dy.data, got.data);
+            for (size_t k = 0; k < x.count; k++) {
+                const float a = got.data[k], b = want.data[k];
+                if (isnan(a) != isnan(b) || fabsf(a - b) > 2e-7f * fabsf(b))
+                    ck_abort_msg("%s %s' at %.9g is %.9g, expected %.9g", table->name,
+                                 act_names[act], (double)x.data[k], (double)a, (double)b);
+            }
+        }
+    }
+    buffer_free(&x);
+    buffer_free(&dy);
+    buffer_free(&want);
+    buffer_free(&got);
+}
+END_TEST
+
 TEST_PROGRAM("maps", pooling_agrees_in_1d, pooling_agrees_in_2d, pooling_agrees_in_3d,
              pooling_agrees_at_every_count_of_channels, pooling_axes_may_all_differ,
-             the_largest_window_with_winners_agrees, the_first_among_equals_and_the_last_nan_win)
+             the_largest_window_with_winners_agrees, the_first_among_equals_and_the_last_nan_win,
+             activations_agree_over_their_range, activations_agree_from_the_tiniest_to_the_largest,
+             an_activation_does_not_depend_on_the_place, gradients_of_activations_agree)
