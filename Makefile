@@ -42,8 +42,9 @@ ISA_baseline :=
 ISA_avx2 := -mavx2 -mfma
 ISA_avx512 := -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma -mprefer-vector-width=512
 ISA_neon :=
-# Products of few columns are compiled a second time with half the vector.
+# Tiles of few columns are compiled a second time with half the vector.
 NARROW_avx512 := -DVEC_LANES=8
+KERNEL_NARROW := product line
 
 CORE_SRC := $(wildcard core/*.c core/layers/*.c core/kernels/*.c)
 PROTO_SRC := $(wildcard proto/*.c)
@@ -52,7 +53,7 @@ TEST_SRC := $(wildcard tests/test_*.c)
 
 CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o) \
     $(foreach isa,$(ISAS),$(KERNEL_MULTI:%.c=$(B)/%.$(isa).o)) \
-    $(foreach isa,$(ISAS),$(if $(NARROW_$(isa)),$(B)/core/kernels/multi/product.$(isa)_narrow.o))
+    $(foreach isa,$(ISAS),$(if $(NARROW_$(isa)),$(KERNEL_NARROW:%=$(B)/core/kernels/multi/%.$(isa)_narrow.o)))
 PROTO_OBJ := $(PROTO_SRC:%.c=$(B)/%.o) $(B)/proto/onnx.pb-c.o
 SERVER_OBJ := $(SERVER_SRC:%.c=$(B)/%.o) $(B)/server/openapi.o
 TESTS := $(TEST_SRC:tests/%.c=$(B)/tests/%)

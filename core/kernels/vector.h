@@ -20,27 +20,26 @@
 #define VEC_LANES 16
 #endif
 #define TILE_VECS 4
-#define VEC_FUSED 1
+#define VEC_REGISTERS 32
 #elif defined(__AVX2__)
 #define VEC_LANES 8
 #define TILE_VECS 2
-#define VEC_FUSED 1
+#define VEC_REGISTERS 16
 #elif defined(__aarch64__)
 #define VEC_LANES 4
 #define TILE_VECS 4
-#define VEC_FUSED 1
+#define VEC_REGISTERS 32
 #else
 #define VEC_LANES 4
 #define TILE_VECS 2
-#define VEC_FUSED 0
+#define VEC_REGISTERS 16
 #endif
-enum { TILE_ROWS_MAX = VEC_FUSED ? 12 : 8 };
 
 /* A loop that is unrolled into constants: only then does an array of vectors become registers. */
 #if defined(__clang__)
 #define VEC_FOR(i, count) _Pragma("clang loop unroll(full)") for (int i = 0; i < (count); i++)
 #else
-#define VEC_FOR(i, count) _Pragma("GCC unroll 16") for (int i = 0; i < (count); i++)
+#define VEC_FOR(i, count) _Pragma("GCC unroll 32") for (int i = 0; i < (count); i++)
 #endif
 #define VEC_INLINE inline __attribute__((always_inline))
 

@@ -7,13 +7,14 @@
 
 #include <string.h>
 
+#include "lines.h"
 #include "maps.h"
 #include "product.h"
 #include "runs.h"
 #include "vector.h"
 
 enum {
-    PART_FLOATS = 1 << 16, /* of maps read and written together: a part of L2 */
+    PART_FLOATS = 1 << 17, /* of maps read and written together: a part of L2 */
     FEW_CHANNELS = 6,      /* below, the weight gradient prefers a padded copy to short runs */
 };
 
@@ -120,8 +121,8 @@ static void gather(const struct gather *m, int n, const float *from, const float
     }
 }
 
-void KERNEL(conv_sums)(const struct conv_geometry *g, int n, const float *x, const float *w,
-                       const struct epilogue *end, float *y)
+static void conv_sums(const struct conv_geometry *g, int n, const float *x, const float *w,
+                      const struct epilogue *end, float *y)
 {
     const int c = g->in_c / g->groups, k = g->out_k / g->groups;
     gather(
@@ -287,8 +288,7 @@ static void conv_pooled(const struct conv_geometry *g, int n, const float *x, co
     for (int s = 0; s < n; s += part) {
         const int m = at_most(part, n - s);
         float *to = y + (size_t)s * pooled;
-        KERNEL(conv_sums)
-        (g, m, x + (size_t)s * in, w, &(struct epilogue){.bias = end->bias}, scratch);
+        conv_sums(g, m, x + (size_t)s * in, w, &(struct epilogue){.bias = end->bias}, scratch);
         KERNEL(max_pool)
         (end->pool, m, scratch, to, end->winner ? end->winner + (size_t)s * pooled : NULL);
         if (end->act != KERNEL_LINEAR)
@@ -299,16 +299,20 @@ static void conv_pooled(const struct conv_geometry *g, int n, const float *x, co
 static void conv_forward(const struct conv_geometry *g, int n, const float *x, const float *w,
                          const struct epilogue *end, float *y, float *scratch)
 {
-    if (end->pool)
+    if (KERNEL(lines_fit)(g))
+        KERNEL(lines_forward)(g, n, x, w, end, y, scratch);
+    else if (end->pool)
         conv_pooled(g, n, x, w, end, y, scratch);
     else
-        KERNEL(conv_sums)(g, n, x, w, end, y);
+        conv_sums(g, n, x, w, end, y);
 }
 
 static size_t conv_scratch(const struct conv_geometry *g, const struct pool_geometry *pool, int n)
 {
     size_t most = 0;
-    if (pool)
+    if (KERNEL(lines_fit)(g))
+        most = KERNEL(lines_scratch)(g, pool);
+    else if (pool)
         most = (size_t)samples_of_part(g, n) * floats(g->out, g->out_k);
     if (copy_for_weights(g)) {
         const struct conv_geometry padded = conv_padded(g);

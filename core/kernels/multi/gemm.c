@@ -8,7 +8,7 @@
 #include "product.h"
 #include "vector.h"
 
-/* PANEL_DEPTH is at most product.c's SUM_STEPS, so that every element is summed in the same parts
+/* PANEL_DEPTH is at most product.c's ADD_STEPS, so that every element is summed in the same parts
  * however its matrix was cut. */
 enum { PANEL_DEPTH = 96, PANEL = TILE_VECS * VEC_LANES };
 

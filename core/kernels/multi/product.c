@@ -6,11 +6,13 @@
  * well as neighbours do, and no shape leaves it half empty but the very last one.
  *
  * Loop order, outermost first: ROWS_AT_ONCE rows; columns of one tile; a part of the sum whose b
- * fits L1; tiles. So b comes from L1 for every tile but the first, and a from L1 or L2.
+ * fits L2; tiles. (Parts that fit L1 were slower: their c travels more often.)
  */
 #include "product.h"
 
 #include "vector.h"
+
+enum { TILE_ROWS_MAX = 12 };
 
 struct tile_job {
     const struct nest *sum;
@@ -109,7 +111,7 @@ typedef void tile_fn(const struct tile_job *job);
  * with AVX-512 and NEON, 16 with AVX2, and without FMA products need some too. */
 #if TILE_VECS == 4
 #define TILES(X) X(12, 1) X(12, 2) X(8, 3) X(6, 4)
-#elif VEC_FUSED
+#elif defined(__AVX2__)
 #define TILES(X) X(12, 1) X(6, 2)
 #else
 #define TILES(X) X(8, 1) X(4, 2)
@@ -126,9 +128,10 @@ static const int tile_rows[TILE_VECS] = {TILES(TILE_COLUMN_ROWS)};
 
 enum {
     ROWS_AT_ONCE = 96, /* rows whose pointers are computed at a time */
-    /* Steps in one part of the sum: a full tile's columns of b fill 24 KiB of L1. A constant,
-     * because sums that accumulate are rounded part by part. */
-    SUM_STEPS = (24 << 10) / (int)sizeof(vec) / TILE_VECS,
+    /* Steps in one part of the sum: a full tile's columns of b fill 256 KiB, a part of L2. */
+    SUM_STEPS = (256 << 10) / (int)sizeof(vec) / TILE_VECS,
+    /* Of a sum that is added to c: few, as a float's rounding errors grow with the terms. */
+    ADD_STEPS = 512,
 };
 
 static int at_most(int x, int most)
@@ -204,6 +207,9 @@ struct sum_parts {
 
 static struct sum_parts sum_parts_make(const struct nest *sum, int steps)
 {
+    job->sum = &part;
+    job->resume = p->start == PRODUCT_RESUME;
+    job->add = p->start == PRODUCT_ADD;
     struct sum_parts parts = {.sum = sum, .level = NEST_DEPTH - 1};
     int inside = 1;
     while (parts.level > 0 && (long)inside * sum->count[parts.level] <= steps)
@@ -249,10 +255,7 @@ static void column_product(const struct product *p, const struct nest *sum, int 
     const float *b = p->b + job->column;
     struct nest part;
     ptrdiff_t b_at;
-    struct sum_parts parts = sum_parts_make(sum, SUM_STEPS);
-    job->sum = &part;
-    job->resume = p->start == PRODUCT_RESUME;
-    job->add = p->start == PRODUCT_ADD;
+    struct sum_parts parts = sum_parts_make(sum, job->add ? ADD_STEPS : SUM_STEPS);
     while (sum_parts_next(&parts, &part, &job->a_at, &b_at)) {
         job->b = b + b_at;
         job->relu = p->relu && parts.at[0] >= sum->count[0];
