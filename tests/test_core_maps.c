@@ -332,8 +332,89 @@ START_TEST(gradients_of_activations_agree)
 }
 END_TEST
 
+/* ---- rows -------------------------------------------------------------------------------------*/
+
+static void check_sum_rows(size_t rows, int columns)
+{
+    struct buffer want = buffer_filled((size_t)columns, EDGE_BEHIND, 0.5f);
+    const struct cnn_kernels *table;
+    for (int i = 0; (table = cnn_kernels_at(i)); i++) {
+        for (enum edge edge = 0; edge < EDGE_COUNT; edge++) {
+            struct buffer x = buffer_random(rows * (size_t)columns, edge, 1);
+            struct buffer got = buffer_filled((size_t)columns, edge, 0.5f);
+            table->sum_rows(rows, columns, x.data, i == 0 ? want.data : got.data);
+            if (i > 0)
+                check_close(&got, &want, (double)rows, table->name, "sum");
+            else if (edge == EDGE_FRONT)
+                fill(&want, 0.5f);
+            buffer_free(&x);
+            buffer_free(&got);
+        }
+    }
+    buffer_free(&want);
+}
+
+START_TEST(sums_of_rows_agree)
+{
+    for (int columns = 1; columns <= 140; columns++)
+        check_sum_rows((size_t)columns % 13, columns);
+    static const int columns[] = {1, 2, 6, 8, 10, 16, 33, 64};
+    for (int i = 0; i < 8; i++)
+        for (size_t rows = 255; rows < 1100; rows += 281)
+            check_sum_rows(rows, columns[i]);
+    check_sum_rows(100003, 1);
+}
+END_TEST
+
+/* Near 3e7 a float counts in twos: one chain of additions would be off by hundreds. */
+START_TEST(a_long_sum_loses_nothing)
+{
+    enum { ROWS = 3 << 18, EACH = 37 };
+    const struct cnn_kernels *table;
+    struct buffer x = buffer_filled(ROWS, EDGE_BEHIND, EACH);
+    for (int i = 0; (table = cnn_kernels_at(i)); i++) {
+        float sum = 0;
+        table->sum_rows(ROWS, 1, x.data, &sum);
+        ck_assert_float_eq(sum, (float)ROWS * EACH);
+    }
+    buffer_free(&x);
+}
+END_TEST
+
+static void check_transpose(size_t rows, size_t columns)
+{
+    const struct cnn_kernels *table;
+    for (int i = 0; (table = cnn_kernels_at(i)); i++) {
+        for (enum edge edge = 0; edge < EDGE_COUNT; edge++) {
+            struct buffer from = buffer_new(rows * columns, edge);
+            struct buffer to = buffer_filled(rows * columns, edge, NAN);
+            for (size_t k = 0; k < from.count; k++)
+                from.data[k] = (float)k;
+            table->transpose(rows, columns, from.data, to.data);
+            for (size_t k = 0; k < to.count; k++)
+                if (to.data[k] != (float)(k % rows * columns + k / rows))
+                    ck_abort_msg("%s [%zu,%zu]: %zu is %g", table->name, rows, columns, k,
+                                 (double)to.data[k]);
+            buffer_free(&from);
+            buffer_free(&to);
+        }
+    }
+}
+
+START_TEST(transposes_agree)
+{
+    for (size_t rows = 1; rows <= 35; rows++)
+        for (size_t columns = 1; columns <= 35; columns += rows % 3 + 1)
+            check_transpose(rows, columns);
+    check_transpose(3, 1000);
+    check_transpose(1000, 3);
+    check_transpose(128, 64);
+}
+END_TEST
+
 TEST_PROGRAM("maps", pooling_agrees_in_1d, pooling_agrees_in_2d, pooling_agrees_in_3d,
              pooling_agrees_at_every_count_of_channels, pooling_axes_may_all_differ,
              the_largest_window_with_winners_agrees, the_first_among_equals_and_the_last_nan_win,
              activations_agree_over_their_range, activations_agree_from_the_tiniest_to_the_largest,
-             an_activation_does_not_depend_on_the_place, gradients_of_activations_agree)
+             an_activation_does_not_depend_on_the_place, gradients_of_activations_agree,
+             sums_of_rows_agree, a_long_sum_loses_nothing, transposes_agree)

@@ -207,9 +207,6 @@ struct sum_parts {
 
 static struct sum_parts sum_parts_make(const struct nest *sum, int steps)
 {
-    job->sum = &part;
-    job->resume = p->start == PRODUCT_RESUME;
-    job->add = p->start == PRODUCT_ADD;
     struct sum_parts parts = {.sum = sum, .level = NEST_DEPTH - 1};
     int inside = 1;
     while (parts.level > 0 && (long)inside * sum->count[parts.level] <= steps)
@@ -255,6 +252,9 @@ static void column_product(const struct product *p, const struct nest *sum, int 
     const float *b = p->b + job->column;
     struct nest part;
     ptrdiff_t b_at;
+    job->sum = &part;
+    job->resume = p->start == PRODUCT_RESUME;
+    job->add = p->start == PRODUCT_ADD;
     struct sum_parts parts = sum_parts_make(sum, job->add ? ADD_STEPS : SUM_STEPS);
     while (sum_parts_next(&parts, &part, &job->a_at, &b_at)) {
         job->b = b + b_at;
