@@ -412,9 +412,115 @@ START_TEST(transposes_agree)
 }
 END_TEST
 
+/* ---- parameters -------------------------------------------------------------------------------*/
+
+/* Every rule with and without what it may leave out; of one step's constants, what it does not use
+ * stays 0. */
+static const struct param_update updates[] = {
+    {.rule = UPDATE_SGD, .lr = 0.1f, .keep_weight = 1},
+    {.rule = UPDATE_SGD, .lr = 0.1f, .momentum = 0.9f, .decay = 0.01f, .keep_weight = 1},
+    {.rule = UPDATE_SGD, .nesterov = true, .lr = 0.1f, .momentum = 0.9f, .keep_weight = 1},
+    {.rule = UPDATE_ADAM,
+     .epsilon = 1e-8f,
+     .keep1 = 0.9f,
+     .take1 = 0.1f,
+     .keep2 = 0.999f,
+     .take2 = 0.001f,
+     .decay = 0.02f,
+     .keep_weight = 0.99f,
+     .step_size = 0.01f,
+     .root_scale = 31},
+    {.rule = UPDATE_RMSPROP,
+     .lr = 0.1f,
+     .epsilon = 1e-3f,
+     .keep2 = 0.9f,
+     .take2 = 0.1f,
+     .keep_weight = 1},
+    {.rule = UPDATE_RMSPROP,
+     .lr = 0.1f,
+     .momentum = 0.5f,
+     .epsilon = 1e-3f,
+     .keep2 = 0.9f,
+     .take2 = 0.1f,
+     .decay = 0.1f,
+     .keep_weight = 1},
+};
+
+struct params {
+    struct buffer w, g, first, second;
+};
+
+/* Two steps, the second in two runs cut at `cut`. */
+static struct params params_run(const struct cnn_kernels *table, const struct param_update *u,
+                                size_t count, size_t cut, enum edge edge)
+{
+    struct params p = {buffer_random(count, edge, 1), buffer_random(count, edge, 2),
+                       buffer_filled(count, edge, 0), buffer_filled(count, edge, 0)};
+    float *first = u->rule == UPDATE_ADAM || u->momentum > 0 ? p.first.data : NULL;
+    float *second = u->rule == UPDATE_SGD ? NULL : p.second.data;
+    table->update_params(u, count, p.w.data, p.g.data, first, second);
+    table->update_params(u, cut, p.w.data, p.g.data, first, second);
+    table->update_params(u, count - cut, p.w.data + cut, p.g.data + cut, first ? first + cut : NULL,
+                         second ? second + cut : NULL);
+    return p;
+}
+
+static void params_free(struct params *p)
+{
+    buffer_free(&p->w);
+    buffer_free(&p->g);
+    buffer_free(&p->first);
+    buffer_free(&p->second);
+}
+
+static void check_update(const struct cnn_kernels *table, const struct param_update *u,
+                         size_t count)
+{
+    struct params want = params_run(&cnn_kernels_ref, u, count, 0, EDGE_BEHIND);
+    struct params whole = params_run(table, u, count, 0, EDGE_FRONT);
+    for (size_t cut = 0; cut <= count; cut += 7) {
+        struct params got = params_run(table, u, count, cut, EDGE_BEHIND);
+        check_close(&got.w, &want.w, 0, table->name, "parameter");
+        check_close(&got.first, &want.first, 0, table->name, "mean");
+        check_close(&got.second, &want.second, 0, table->name, "mean of squares");
+        ck_assert_mem_eq(got.w.data, whole.w.data, count * sizeof(float));
+        ck_assert_mem_eq(got.first.data, whole.first.data, count * sizeof(float));
+        ck_assert_mem_eq(got.second.data, whole.second.data, count * sizeof(float));
+        params_free(&got);
+    }
+    params_free(&want);
+    params_free(&whole);
+}
+
+START_TEST(optimizer_steps_agree_and_may_be_cut_anywhere)
+{
+    const struct cnn_kernels *table;
+    for (int i = 1; (table = cnn_kernels_at(i)); i++)
+        for (size_t k = 0; k < sizeof updates / sizeof updates[0]; k++)
+            for (size_t count = 1; count <= 40; count += 13)
+                check_update(table, &updates[k], count);
+}
+END_TEST
+
+START_TEST(sums_of_squares_agree)
+{
+    const struct cnn_kernels *table;
+    for (size_t count = 0; count < 150; count++) {
+        struct buffer x = buffer_random(count, count % 2 ? EDGE_FRONT : EDGE_BEHIND, 1);
+        const double want = cnn_kernels_ref.sum_squares(count, x.data);
+        for (int i = 1; (table = cnn_kernels_at(i)); i++)
+            ck_assert_double_eq_tol(table->sum_squares(count, x.data), want, 1e-12);
+        buffer_free(&x);
+    }
+    for (int i = 0; (table = cnn_kernels_at(i)); i++)
+        ck_assert(isfinite(table->sum_squares(2, (float[]){3e38f, 3e38f})));
+}
+END_TEST
+
 TEST_PROGRAM("maps", pooling_agrees_in_1d, pooling_agrees_in_2d, pooling_agrees_in_3d,
              pooling_agrees_at_every_count_of_channels, pooling_axes_may_all_differ,
              the_largest_window_with_winners_agrees, the_first_among_equals_and_the_last_nan_win,
              activations_agree_over_their_range, activations_agree_from_the_tiniest_to_the_largest,
              an_activation_does_not_depend_on_the_place, gradients_of_activations_agree,
-             sums_of_rows_agree, a_long_sum_loses_nothing, transposes_agree)
+             sums_of_rows_agree, a_long_sum_loses_nothing, transposes_agree,
+             optimizer_steps_agree_and_may_be_cut_anywhere, sums_of_squares_agree)

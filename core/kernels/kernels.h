@@ -63,6 +63,18 @@ struct gemm {
     struct epilogue end; /* bias and act */
 };
 
+enum update_rule { UPDATE_SGD, UPDATE_ADAM, UPDATE_RMSPROP };
+
+/* The constants of one optimizer step; core/optim.h names the formulas' source. */
+struct param_update {
+    enum update_rule rule;
+    bool nesterov;
+    float lr, momentum, decay, epsilon;
+    float keep1, take1, keep2, take2; /* mean = keep * mean + take * new */
+    float keep_weight;                /* adamw: 1 - lr * decay; else 1 */
+    float step_size, root_scale;      /* adam: lr / bias1, 1 / sqrt(bias2) */
+};
+
 struct cnn_kernels {
     const char *name; /* "reference", "baseline", "avx2", "avx512", "neon" */
 
@@ -104,6 +116,14 @@ struct cnn_kernels {
     /* dx[n,in,C] = dy at the winners, added up where windows overlap, 0 elsewhere. */
     void (*max_pool_backward)(const struct pool_geometry *g, int n, const uint8_t *winner,
                               const float *dy, float *dx);
+
+    /* One step for params[count] and what is remembered of each: first[count] (mean of gradients;
+     * NULL for sgd and rmsprop without momentum), second[count] (mean of squares; NULL for sgd).
+     * Elementwise, so that any cut into ranges gives the same bits. */
+    void (*update_params)(const struct param_update *u, size_t count, float *params,
+                          const float *grads, float *first, float *second);
+    /* In double. */
+    double (*sum_squares)(size_t count, const float *x);
 };
 
 extern const struct cnn_kernels cnn_kernels_ref;

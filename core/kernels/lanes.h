@@ -8,6 +8,10 @@
 
 #include "vector.h"
 
+#if defined(__SSE__) && !defined(__AVX2__)
+#include <xmmintrin.h>
+#endif
+
 typedef int32_t lane_ints __attribute__((vector_size(sizeof(vec))));
 
 static inline vec lanes_load(const float *p, int count)
@@ -21,6 +25,21 @@ static inline void lanes_store(float *p, vec v, int count)
         vec_store(p, v);
     else
         vec_store_masked(p, v, count);
+}
+
+static inline vec lanes_sqrt(vec x)
+{
+#if defined(__AVX512F__) && VEC_LANES == 16
+    return _mm512_sqrt_ps(x);
+#elif defined(__AVX2__)
+    return _mm256_sqrt_ps(x);
+#elif defined(__SSE__)
+    return _mm_sqrt_ps(x);
+#else
+    for (int i = 0; i < VEC_LANES; i++)
+        x[i] = __builtin_sqrtf(x[i]);
+    return x;
+#endif
 }
 
 #if defined(__AVX512F__) && VEC_LANES == 16

@@ -1,5 +1,5 @@
-/* maps.h - the kernels that work on feature maps element by element, one set an instruction set;
- * what each does stands in kernels.h. */
+/* maps.h - the kernels that work element by element, on feature maps and on parameters; what each
+ * does stands in kernels.h. */
 #ifndef STRIDED_MAPS_H
 #define STRIDED_MAPS_H
 
@@ -15,5 +15,8 @@ void KERNEL(max_pool)(const struct pool_geometry *g, int n, const float *x, floa
                       uint8_t *winner);
 void KERNEL(max_pool_backward)(const struct pool_geometry *g, int n, const uint8_t *winner,
                                const float *dy, float *dx);
+void KERNEL(update_params)(const struct param_update *u, size_t count, float *params,
+                           const float *grads, float *first, float *second);
+double KERNEL(sum_squares)(size_t count, const float *x);
 
 #endif

@@ -225,4 +225,6 @@ const struct cnn_kernels cnn_kernels_ref = {
     .activate_backward = ref_activate_backward,
     .max_pool = ref_max_pool,
     .max_pool_backward = ref_max_pool_backward,
+    .update_params = ref_update_params,
+    .sum_squares = ref_sum_squares,
 };

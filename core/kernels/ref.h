@@ -12,5 +12,8 @@ void ref_activate_backward(enum kernel_act act, float slope, size_t count, const
 void ref_max_pool(const struct pool_geometry *g, int n, const float *x, float *y, uint8_t *winner);
 void ref_max_pool_backward(const struct pool_geometry *g, int n, const uint8_t *winner,
                            const float *dy, float *dx);
+void ref_update_params(const struct param_update *u, size_t count, float *params,
+                       const float *grads, float *first, float *second);
+double ref_sum_squares(size_t count, const float *x);
 
 #endif

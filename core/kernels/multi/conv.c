@@ -341,4 +341,6 @@ const struct cnn_kernels KERNEL(cnn_kernels) = {
     .activate_backward = KERNEL(activate_backward),
     .max_pool = KERNEL(max_pool),
     .max_pool_backward = KERNEL(max_pool_backward),
+    .update_params = KERNEL(update_params),
+    .sum_squares = KERNEL(sum_squares),
 };
