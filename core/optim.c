@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "kernels.h"
 #include "limits.h"
 #include "memory.h"
 
@@ -82,8 +83,16 @@ struct cnn_optim {
     struct cnn_optim_config config;
     size_t count;
     int64_t steps;
+    struct param_update update; /* of the present step */
     float *first;  /* [count] momentum buffer, or mean of gradients; NULL if not used */
     float *second; /* [count] mean of squared gradients; NULL if not used */
+};
+
+static const enum update_rule rules[CNN_OPTIM_COUNT] = {
+    [CNN_SGD] = UPDATE_SGD,
+    [CNN_ADAM] = UPDATE_ADAM,
+    [CNN_ADAMW] = UPDATE_ADAM,
+    [CNN_RMSPROP] = UPDATE_RMSPROP,
 };
 
 struct cnn_optim *cnn_optim_new(const struct cnn_optim_config *config, size_t count, struct err *e)
@@ -114,23 +123,13 @@ void cnn_optim_free(struct cnn_optim *optim)
     free(optim);
 }
 
-/* What a step does to one run of parameters: constants as floats, then the loops. */
-struct update {
-    enum cnn_optim_type type;
-    bool nesterov;
-    float lr, momentum, decay, epsilon;
-    float keep1, take1, keep2, take2; /* mean = keep * mean + take * new */
-    float keep_weight;                /* adamw: 1 - lr * decay */
-    float step_size, root_scale;      /* adam: lr / bias1, 1 / sqrt(bias2) */
-};
-
-static struct update update_of(const struct cnn_optim *optim, double lr)
+static struct param_update update_of(const struct cnn_optim *optim, double lr)
 {
     const struct cnn_optim_config *c = &optim->config;
     double steps = (double)optim->steps;
     double second = c->type == CNN_RMSPROP ? c->alpha : c->beta2;
-    return (struct update){
-        .type = c->type,
+    return (struct param_update){
+        .rule = rules[c->type],
         .nesterov = c->nesterov,
         .lr = (float)lr,
         .momentum = (float)c->momentum,
@@ -146,63 +145,30 @@ static struct update update_of(const struct cnn_optim *optim, double lr)
     };
 }
 
-static void update_sgd(const struct update *u, size_t n, float *restrict w, const float *restrict g,
-                       float *restrict first)
+void cnn_optim_begin(struct cnn_optim *optim, double lr)
 {
-    for (size_t i = 0; i < n; i++) {
-        float gradient = g[i] + u->decay * w[i];
-        if (first) {
-            first[i] = u->momentum * first[i] + gradient;
-            gradient = u->nesterov ? gradient + u->momentum * first[i] : first[i];
-        }
-        w[i] -= u->lr * gradient;
-    }
+    optim->steps++;
+    optim->update = update_of(optim, lr);
 }
 
-static void update_adam(const struct update *u, size_t n, float *restrict w,
-                        const float *restrict g, float *restrict first, float *restrict second)
+void cnn_optim_update(const struct cnn_optim *optim, float *params, const float *grads,
+                      size_t first, size_t count)
 {
-    for (size_t i = 0; i < n; i++) {
-        float weight = w[i] * u->keep_weight;
-        float gradient = g[i] + u->decay * weight;
-        first[i] = u->keep1 * first[i] + u->take1 * gradient;
-        second[i] = u->keep2 * second[i] + u->take2 * gradient * gradient;
-        w[i] = weight - u->step_size * first[i] / (sqrtf(second[i]) * u->root_scale + u->epsilon);
-    }
-}
-
-static void update_rmsprop(const struct update *u, size_t n, float *restrict w,
-                           const float *restrict g, float *restrict first, float *restrict second)
-{
-    for (size_t i = 0; i < n; i++) {
-        float gradient = g[i] + u->decay * w[i];
-        second[i] = u->keep2 * second[i] + u->take2 * gradient * gradient;
-        gradient /= sqrtf(second[i]) + u->epsilon;
-        if (first)
-            gradient = first[i] = u->momentum * first[i] + gradient;
-        w[i] -= u->lr * gradient;
-    }
+    cnn_kernels()->update_params(&optim->update, count, params + first, grads + first,
+                                 optim->first ? optim->first + first : NULL,
+                                 optim->second ? optim->second + first : NULL);
 }
 
 void cnn_optim_step(struct cnn_optim *optim, float *params, const float *grads, double lr,
                     int threads)
 {
-    optim->steps++;
-    struct update u = update_of(optim, lr);
     size_t blocks = (optim->count + BLOCK - 1) / BLOCK;
-    float *firsts = optim->first, *seconds = optim->second;
+    cnn_optim_begin(optim, lr);
 #pragma omp parallel for num_threads(threads) schedule(static) if (blocks > 1)
     for (size_t block = 0; block < blocks; block++) {
         size_t at = block * BLOCK;
-        size_t n = optim->count - at < BLOCK ? optim->count - at : BLOCK;
-        float *first = firsts ? firsts + at : NULL;
-        float *second = seconds ? seconds + at : NULL;
-        if (u.type == CNN_SGD)
-            update_sgd(&u, n, params + at, grads + at, first);
-        else if (u.type == CNN_RMSPROP)
-            update_rmsprop(&u, n, params + at, grads + at, first, second);
-        else
-            update_adam(&u, n, params + at, grads + at, first, second);
+        cnn_optim_update(optim, params, grads, at,
+                         optim->count - at < BLOCK ? optim->count - at : BLOCK);
     }
 }
 
@@ -257,25 +223,11 @@ double cnn_schedule_lr(const struct cnn_schedule *schedule, double lr, int64_t s
     return lr;
 }
 
-/* Sum of squares in four lanes, so that additions need not wait for each other. */
-static double squares(const float *x, size_t n)
-{
-    double lanes[4] = {0};
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        for (int lane = 0; lane < 4; lane++)
-            lanes[lane] += (double)x[i + lane] * x[i + lane];
-    }
-    for (; i < n; i++)
-        lanes[0] += (double)x[i] * x[i];
-    return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
-}
-
 double cnn_clip_norm(float *grads, size_t count, double limit)
 {
     double sum = 0;
     for (size_t at = 0; at < count; at += BLOCK)
-        sum += squares(grads + at, count - at < BLOCK ? count - at : BLOCK);
+        sum += cnn_kernels()->sum_squares(count - at < BLOCK ? count - at : BLOCK, grads + at);
     double norm = sqrt(sum);
     if (limit > 0 && norm > limit && isfinite(norm)) {
         float scale = (float)(limit / norm);

@@ -40,6 +40,12 @@ void cnn_optim_free(struct cnn_optim *optim);
  * gives the same bits. */
 void cnn_optim_step(struct cnn_optim *optim, float *params, const float *grads, double lr,
                     int threads);
+/* The same in parts, for a caller with threads of its own: begin, then every parameter once, in
+ * runs of any size, by any threads, in any order. */
+void cnn_optim_begin(struct cnn_optim *optim, double lr);
+/* Parameters first .. first+count-1. */
+void cnn_optim_update(const struct cnn_optim *optim, float *params, const float *grads,
+                      size_t first, size_t count);
 
 enum cnn_schedule_type { CNN_CONSTANT, CNN_STEP, CNN_COSINE, CNN_SCHEDULE_COUNT };
 const char *cnn_schedule_name(enum cnn_schedule_type type); /* "constant", "step", "cosine" */
