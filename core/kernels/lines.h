@@ -23,6 +23,8 @@ struct line_sizes {
     int one, two;
 };
 struct line_sizes KERNEL(line_sizes)(int pixels);
+/* So many columns, and what fills their last vector. */
+int KERNEL(line_columns)(int columns);
 
 /* Pixels first .. of one output line of a convolution, and all of their channels. */
 struct line_job {
@@ -30,8 +32,9 @@ struct line_job {
     int x_step;      /* floats from one pixel's inputs to the next one's, 1..LINE_STEP_MAX */
     const int *taps; /* [terms]: offsets in x */
     int terms;
-    const float *w;    /* [terms, columns] */
-    const float *bias; /* NULL: none */
+    const float *w;    /* [terms, w_step] */
+    ptrdiff_t w_step;  /* line_columns(columns) */
+    const float *bias; /* [w_step] */
     bool relu;
     int columns, pixels;
     struct line_sizes sizes; /* of these pixels */
@@ -43,6 +46,7 @@ void KERNEL(line)(const struct line_job *job);
 #ifdef KERNEL_NARROW
 void KERNEL_NARROW(line)(const struct line_job *job);
 struct line_sizes KERNEL_NARROW(line_sizes)(int pixels);
+int KERNEL_NARROW(line_columns)(int columns);
 #endif
 
 #endif

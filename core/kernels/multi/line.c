@@ -12,40 +12,33 @@ static int at_most(int x, int most)
     return x < most ? x : most;
 }
 
-/* Where a tile is: its pixel and its column in the line. */
+/* Where a tile is in the line, and the weights of its columns. */
 struct place {
-    int pixel, column;
-    int tail; /* floats of the last vector, 0: all */
+    int pixel, column, width; /* width: its columns; a part of the last vector may be empty */
+    const float *w, *bias;
+    int full; /* pixels whose last vector may be stored whole: what it spoils is stored after */
 };
 
-static VEC_INLINE vec load_part(const float *p, bool masked, int tail)
+/* Pixels, vectors and step are constants once inlined. */
+static VEC_INLINE void tile(const struct line_job *job, const struct place *at, const int pixels,
+                            const int vecs, const int step)
 {
-    return masked ? vec_load_masked(p, tail) : vec_load(p);
-}
-
-/* Pixels, vectors, step and the presence of a tail are constants once inlined. */
-static VEC_INLINE void tile(const struct line_job *job, struct place at, const int pixels,
-                            const int vecs, const int step, const bool has_tail)
-{
-    const float *x = job->x + at.pixel * step, *w = job->w + at.column;
-    float *y = job->y + (ptrdiff_t)at.pixel * job->columns + at.column;
+    const float *x = job->x + at->pixel * step, *w = at->w;
+    float *y = job->y + (ptrdiff_t)at->pixel * job->columns + at->column;
     const int *taps = job->taps;
-    const int columns = job->columns;
+    const int columns = job->columns, terms = job->terms, tail = at->width - (vecs - 1) * VEC_LANES;
     vec acc[PIXELS_MAX][2];
 
     VEC_FOR (v, vecs) {
-        const bool masked = has_tail && v == vecs - 1;
-        const vec start = job->bias
-                              ? load_part(job->bias + at.column + v * VEC_LANES, masked, at.tail)
-                              : (vec){0};
+        const vec start = vec_load(at->bias + v * VEC_LANES);
         VEC_FOR (p, pixels)
             acc[p][v] = start;
     }
-    for (int t = 0; t < job->terms; t++, w += columns) {
+    for (int t = 0; t < terms; t++, w += job->w_step) {
         const float *xt = x + taps[t];
         vec wv[2];
         VEC_FOR (v, vecs)
-            wv[v] = load_part(w + v * VEC_LANES, has_tail && v == vecs - 1, at.tail);
+            wv[v] = vec_load(w + v * VEC_LANES);
         VEC_FOR (p, pixels) {
             VEC_FOR (v, vecs)
                 acc[p][v] += xt[p * step] * wv[v];
@@ -57,26 +50,24 @@ static VEC_INLINE void tile(const struct line_job *job, struct place at, const i
                 acc[p][v] = vec_relu(acc[p][v]);
         }
     VEC_FOR (p, pixels) {
-        VEC_FOR (v, vecs) {
-            float *to = y + (ptrdiff_t)p * columns + v * VEC_LANES;
-            if (has_tail && v == vecs - 1)
-                vec_store_masked(to, acc[p][v], at.tail);
-            else
-                vec_store(to, acc[p][v]);
-        }
+        float *to = y + (ptrdiff_t)p * columns;
+        VEC_FOR (v, vecs - 1)
+            vec_store(to + v * VEC_LANES, acc[p][v]);
+        to += (vecs - 1) * VEC_LANES;
+        if (p < at->full)
+            vec_store(to, acc[p][vecs - 1]);
+        else
+            vec_store_masked(to, acc[p][vecs - 1], tail);
     }
 }
 
-typedef void tile_fn(const struct line_job *job, struct place at);
+typedef void tile_fn(const struct line_job *job, const struct place *at);
 
 #define TILE_NAME(pixels, vecs, step) KERNEL(tile_##pixels##x##vecs##_step_##step)
-#define TILE(pixels, vecs, step)                                                           \
-    static void TILE_NAME(pixels, vecs, step)(const struct line_job *job, struct place at) \
-    {                                                                                      \
-        if (at.tail)                                                                       \
-            tile(job, at, pixels, vecs, step, true);                                       \
-        else                                                                               \
-            tile(job, at, pixels, vecs, step, false);                                      \
+#define TILE(pixels, vecs, step)                                                                  \
+    static void TILE_NAME(pixels, vecs, step)(const struct line_job *job, const struct place *at) \
+    {                                                                                             \
+        tile(job, at, pixels, vecs, step);                                                        \
     }
 
 #define STEPS(X, pixels, vecs) \
@@ -122,14 +113,28 @@ static int best_size(const int *sizes, int count, int pixels)
     return best;
 }
 
-/* All pixels of one or two vectors of columns. */
-static void stripe(const struct line_job *job, int size, tile_fn *run, int column, int tail)
+/* Of a tile's pixels those that are followed, in the tile, by at least the floats that their last
+ * vector has too many. Only where one stripe makes the whole line: else another stripe's columns
+ * follow, and are there already. */
+static int full_pixels(const struct line_job *job, int pixels, int width)
 {
-    struct place at = {.column = column, .tail = tail};
-    for (;; at.pixel += size) {
-        at.pixel = at_most(at.pixel, job->pixels - size);
+    const int spoiled = (VEC_LANES - width % VEC_LANES) % VEC_LANES;
+    if (spoiled == 0)
+        return pixels;
+    if (width < job->columns)
+        return 0;
+    const int kept = (spoiled + width - 1) / width;
+    return pixels > kept ? pixels - kept : 0;
+}
+
+/* All pixels of one or two vectors of columns. */
+static void stripe(const struct line_job *job, int size, tile_fn *run, struct place *at)
+{
+    at->full = full_pixels(job, size, at->width);
+    for (at->pixel = 0;; at->pixel += size) {
+        at->pixel = at_most(at->pixel, job->pixels - size);
         run(job, at);
-        if (at.pixel + size == job->pixels)
+        if (at->pixel + size == job->pixels)
             return;
     }
 }
@@ -142,15 +147,25 @@ struct line_sizes KERNEL(line_sizes)(int pixels)
     };
 }
 
+int KERNEL(line_columns)(int columns)
+{
+    return (columns + VEC_LANES - 1) / VEC_LANES * VEC_LANES;
+}
+
 void KERNEL(line)(const struct line_job *job)
 {
     const int one = job->sizes.one, two = job->sizes.two;
     for (int column = 0; column < job->columns;) {
         const int left = job->columns - column;
         const bool pair = left > VEC_LANES;
-        const int width = at_most(left, pair ? 2 * VEC_LANES : VEC_LANES);
+        struct place at = {
+            .column = column,
+            .width = at_most(left, pair ? 2 * VEC_LANES : VEC_LANES),
+            .w = job->w + column,
+            .bias = job->bias + column,
+        };
         stripe(job, pair ? sizes_2[two] : sizes_1[one],
-               (pair ? tiles_2[two] : tiles_1[one])[job->x_step - 1], column, width % VEC_LANES);
-        column += width;
+               (pair ? tiles_2[two] : tiles_1[one])[job->x_step - 1], &at);
+        column += at.width;
     }
 }

@@ -1,17 +1,11 @@
 /* lines.c - a convolution of few channels, cut into lines. */
 #include "lines.h"
 
+#include <string.h>
+
 #include "conv.h"
 #include "maps.h"
 #include "vector.h"
-
-/* The padded map, and the offsets of its taps. */
-struct lines {
-    const struct conv_geometry *g; /* padded: `before` is 0 */
-    ptrdiff_t line, plane, sample; /* floats of the input */
-    int taps[LINE_TERMS_MAX];
-    struct line_job job;
-};
 
 static int terms_of(const struct conv_geometry *g)
 {
@@ -32,37 +26,56 @@ bool KERNEL(lines_fit)(const struct conv_geometry *g)
            few_terms(g) && conv_pads_sensibly(g);
 }
 
-#ifdef KERNEL_NARROW
-static bool is_narrow(const struct line_job *job)
-{
-    return job->columns <= VEC_LANES / 2;
-}
-#endif
+/* Few columns are faster with the short vector. */
+struct line_kernel {
+    void (*line)(const struct line_job *job);
+    struct line_sizes (*sizes)(int pixels);
+    int (*columns)(int columns);
+};
 
-static struct line_sizes line_sizes(const struct line_job *job)
+static struct line_kernel kernel_for(int columns)
 {
 #ifdef KERNEL_NARROW
-    if (is_narrow(job))
-        return KERNEL_NARROW(line_sizes)(job->pixels);
+    if (columns <= VEC_LANES / 2)
+        return (struct line_kernel){KERNEL_NARROW(line), KERNEL_NARROW(line_sizes),
+                                    KERNEL_NARROW(line_columns)};
 #endif
-    return KERNEL(line_sizes)(job->pixels);
+    (void)columns;
+    return (struct line_kernel){KERNEL(line), KERNEL(line_sizes), KERNEL(line_columns)};
 }
 
-static void line(const struct line_job *job)
+/* to[terms, step] = w[terms, columns], and 0 where a vector has no column. Then the bias. */
+static void weights_widen(int terms, int columns, int step, const float *w, const float *bias,
+                          float *to)
 {
-#ifdef KERNEL_NARROW
-    if (is_narrow(job)) {
-        KERNEL_NARROW(line)(job);
-        return;
-    }
-#endif
-    KERNEL(line)(job);
+    const size_t row = (size_t)columns * sizeof *w;
+    memset(to, 0, (size_t)(terms + 1) * (size_t)step * sizeof *to);
+    for (int t = 0; t < terms; t++)
+        memcpy(to + (ptrdiff_t)t * step, w + (ptrdiff_t)t * columns, row);
+    if (bias)
+        memcpy(to + (ptrdiff_t)terms * step, bias, row);
 }
+
+static size_t weight_floats(const struct conv_geometry *g)
+{
+    return (size_t)(terms_of(g) + 1) * (size_t)kernel_for(g->out_k).columns(g->out_k);
+}
+
+/* One call: the padded map, and the offsets of its taps. */
+struct lines {
+    const struct conv_geometry *g; /* padded: `before` is 0 */
+    ptrdiff_t line, plane, sample; /* floats of the input */
+    int taps[LINE_TERMS_MAX];
+    struct line_kernel kernel;
+    struct line_job job;
+};
 
 static void lines_init(struct lines *l, const struct conv_geometry *padded, const float *w,
-                       const struct epilogue *end)
+                       const float *bias, float *wide)
 {
+    const int terms = terms_of(padded), columns = padded->out_k;
     l->g = padded;
+    l->kernel = kernel_for(columns);
     l->line = (ptrdiff_t)padded->in[2] * padded->in_c;
     l->plane = padded->in[1] * l->line;
     l->sample = padded->in[0] * l->plane;
@@ -74,16 +87,19 @@ static void lines_init(struct lines *l, const struct conv_geometry *padded, cons
                     *tap++ = (int)(d * padded->dilation[0] * l->plane +
                                    h * padded->dilation[1] * l->line) +
                              t * padded->dilation[2] * padded->in_c + c;
+    const int w_step = l->kernel.columns(columns);
+    weights_widen(terms, columns, w_step, w, bias, wide);
     l->job = (struct line_job){
         .x_step = padded->in_c * padded->stride[2],
         .taps = l->taps,
-        .terms = terms_of(padded),
-        .w = w,
-        .bias = end->bias,
-        .columns = padded->out_k,
+        .terms = terms,
+        .w = wide,
+        .w_step = w_step,
+        .bias = wide + (ptrdiff_t)terms * w_step,
+        .columns = columns,
         .pixels = padded->out[2],
+        .sizes = l->kernel.sizes(padded->out[2]),
     };
-    l->job.sizes = line_sizes(&l->job);
 }
 
 /* Output planes d .. and lines h .. of one sample into y, [planes, lines, W, K]. */
@@ -94,7 +110,7 @@ static void block(struct lines *l, const float *x, int d, int planes, int h, int
         for (int j = 0; j < lines; j++) {
             l->job.x = x + (d + i) * g->stride[0] * l->plane + (h + j) * g->stride[1] * l->line;
             l->job.y = y;
-            line(&l->job);
+            l->kernel.line(&l->job);
             y += (ptrdiff_t)g->out[2] * g->out_k;
         }
     }
@@ -161,15 +177,16 @@ void KERNEL(lines_forward)(const struct conv_geometry *g, int n, const float *x,
     const bool copies = conv_is_padded(g);
     const size_t in = volume(g->in) * (size_t)g->in_c;
     const size_t out = volume(end->pool ? end->pool->out : g->out) * (size_t)g->out_k;
-    float *sums = scratch + (copies ? volume(padded.in) * (size_t)g->in_c : 0);
+    float *copy = scratch + weight_floats(g);
+    float *sums = copy + (copies ? volume(padded.in) * (size_t)g->in_c : 0);
     struct lines l;
-    lines_init(&l, copies ? &padded : g, w, end);
+    lines_init(&l, copies ? &padded : g, w, end->bias, scratch);
     for (size_t i = 0; i < (size_t)n; i++, x += in, y += out) {
         uint8_t *winner = end->winner ? end->winner + i * out : NULL;
         const float *maps = x;
         if (copies) {
-            conv_pad(g, &padded, 1, x, scratch);
-            maps = scratch;
+            conv_pad(g, &padded, 1, x, copy);
+            maps = copy;
         }
         if (!end->pool) {
             whole_sample(&l, maps, end, y);
@@ -186,7 +203,8 @@ void KERNEL(lines_forward)(const struct conv_geometry *g, int n, const float *x,
 size_t KERNEL(lines_scratch)(const struct conv_geometry *g, const struct pool_geometry *pool)
 {
     const struct conv_geometry padded = conv_padded(g);
-    size_t floats = conv_is_padded(g) ? volume(padded.in) * (size_t)g->in_c : 0;
+    size_t floats =
+        weight_floats(g) + (conv_is_padded(g) ? volume(padded.in) * (size_t)g->in_c : 0);
     if (pool && pools_by_line(pool))
         floats += (size_t)pool->kernel[0] * (size_t)pool->kernel[1] * (size_t)g->out[2] *
                   (size_t)g->out_k;
