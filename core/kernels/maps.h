@@ -8,6 +8,9 @@
 
 void KERNEL(sum_rows)(size_t rows, int columns, const float *x, float *sum);
 void KERNEL(transpose)(size_t rows, size_t columns, const float *from, float *to);
+/* The same of a part of two matrices, whose rows lie from_row and to_row floats apart. */
+void KERNEL(transpose_block)(size_t rows, size_t columns, const float *from, size_t from_row,
+                             float *to, size_t to_row);
 void KERNEL(activate)(enum kernel_act act, float slope, size_t count, const float *x, float *y);
 void KERNEL(activate_backward)(enum kernel_act act, float slope, size_t count, const float *y,
                                const float *dy, float *dx);

@@ -149,9 +149,7 @@ static void conv_transpose(const struct conv_geometry *g, const float *w, float 
     for (int group = 0; group < g->groups; group++)
         for (int tap = 0; tap < taps; tap++, wt += k * c) {
             const float *from = w + (size_t)tap * c * out_k + (size_t)group * k;
-            for (size_t j = 0; j < k; j++)
-                for (size_t i = 0; i < c; i++)
-                    wt[j * c + i] = from[i * out_k + j];
+            KERNEL(transpose_block)(c, k, from, out_k, wt, c);
         }
 }
 

@@ -26,6 +26,11 @@ static int at_most(int x, int most)
 static void pack(const struct gemm *p, int column, int columns, int from, int depth, float *to)
 {
     const float *b = p->b + column * p->b_column + from * p->b_k;
+    if (p->b_k == 1) {
+        KERNEL(transpose_block)
+        ((size_t)columns, (size_t)depth, b, (size_t)p->b_column, to, (size_t)columns);
+        return;
+    }
     for (int l = 0; l < depth; l++)
         for (int j = 0; j < columns; j++)
             to[l * columns + j] = b[l * p->b_k + j * p->b_column];
@@ -37,24 +42,29 @@ void KERNEL(gemm_pack)(const struct gemm *p, float *packed)
         pack(p, j, at_most(PANEL, p->n - j), 0, p->k, packed + (ptrdiff_t)j * p->k);
 }
 
-/* Columns column .. of c, of `depth` terms of the sum from term `from` on. b is [depth, columns].
- */
-static void panel_product(const struct gemm *p, int column, int columns, int from, int depth,
-                          const float *b)
+/* One panel: some columns of c, and `depth` terms of their sums from term `from` on. */
+struct panel {
+    int column, columns, from, depth;
+    const float *b; /* [depth, columns] */
+};
+
+static void panel_product(const struct gemm *p, const struct panel *panel)
 {
-    const bool first = from == 0, last = from + depth == p->k;
+    const bool first = panel->from == 0, last = panel->from + panel->depth == p->k;
     KERNEL(product)
     (&(struct product){
         .rows = {.count = {1, 1, 1, p->m}, .a = {[3] = p->a_row}, .other = {[3] = p->c_row}},
-        .sum = {.count = {1, 1, 1, depth}, .a = {[3] = p->a_k}, .other = {[3] = columns}},
-        .columns = columns,
-        .a = p->a + from * p->a_k,
-        .b = b,
-        .c = p->c + column,
+        .sum = {.count = {1, 1, 1, panel->depth},
+                .a = {[3] = p->a_k},
+                .other = {[3] = panel->columns}},
+        .columns = panel->columns,
+        .a = p->a + panel->from * p->a_k,
+        .b = panel->b,
+        .c = p->c + panel->column,
         .start = p->accumulate ? PRODUCT_ADD
                  : first       ? PRODUCT_SET
                                : PRODUCT_RESUME,
-        .bias = p->end.bias ? p->end.bias + column : NULL,
+        .bias = p->end.bias ? p->end.bias + panel->column : NULL,
         .relu = !p->accumulate && last && p->end.act == KERNEL_RELU,
     });
 }
@@ -66,16 +76,21 @@ static bool activates_later(const struct gemm *p)
 
 void KERNEL(gemm)(const struct gemm *p)
 {
-    float panel[PANEL_DEPTH * PANEL];
+    float packed[PANEL_DEPTH * PANEL];
     for (int j = 0; j < p->n; j += PANEL) {
-        const int columns = at_most(PANEL, p->n - j);
         for (int from = 0; from == 0 || from < p->k; from += PANEL_DEPTH) {
-            const int depth = at_most(PANEL_DEPTH, p->k - from);
-            if (!p->packed)
-                pack(p, j, columns, from, depth, panel);
-            panel_product(p, j, columns, from, depth,
-                          p->packed ? p->b + (ptrdiff_t)j * p->k + (ptrdiff_t)from * columns
-                                    : panel);
+            struct panel panel = {
+                .column = j,
+                .columns = at_most(PANEL, p->n - j),
+                .from = from,
+                .depth = at_most(PANEL_DEPTH, p->k - from),
+                .b = packed,
+            };
+            if (p->packed)
+                panel.b = p->b + (ptrdiff_t)j * p->k + (ptrdiff_t)from * panel.columns;
+            else
+                pack(p, j, panel.columns, from, panel.depth, packed);
+            panel_product(p, &panel);
         }
     }
     for (int i = 0; activates_later(p) && i < p->m; i++) {

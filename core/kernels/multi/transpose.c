@@ -39,14 +39,15 @@ static VEC_INLINE void tile_turn(vec tile[TILE])
     }
 }
 
-static VEC_INLINE void tile_transpose(size_t rows, size_t columns, const float *from, float *to)
+static VEC_INLINE void tile_transpose(const float *from, ptrdiff_t from_row, float *to,
+                                      ptrdiff_t to_row)
 {
     vec tile[TILE];
     VEC_FOR (i, TILE)
-        tile[i] = vec_load(from + (size_t)i * columns);
+        tile[i] = vec_load(from + i * from_row);
     tile_turn(tile);
     VEC_FOR (i, TILE)
-        vec_store(to + (size_t)i * rows, tile[i]);
+        vec_store(to + i * to_row, tile[i]);
 }
 
 static size_t min(size_t a, size_t b)
@@ -54,23 +55,29 @@ static size_t min(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-void KERNEL(transpose)(size_t rows, size_t columns, const float *from, float *to)
+void KERNEL(transpose_block)(size_t rows, size_t columns, const float *from, size_t from_row,
+                             float *to, size_t to_row)
 {
-    if (rows == 1 || columns == 1) {
-        memcpy(to, from, rows * columns * sizeof *to);
-        return;
-    }
     if (rows < TILE || columns < TILE) {
         for (size_t i = 0; i < rows; i++)
             for (size_t j = 0; j < columns; j++)
-                to[j * rows + i] = from[i * columns + j];
+                to[j * to_row + i] = from[i * from_row + j];
         return;
     }
     for (size_t i = 0; i < rows; i += TILE) {
         const size_t row = min(i, rows - TILE);
         for (size_t j = 0; j < columns; j += TILE) {
             const size_t column = min(j, columns - TILE);
-            tile_transpose(rows, columns, from + row * columns + column, to + column * rows + row);
+            tile_transpose(from + row * from_row + column, (ptrdiff_t)from_row,
+                           to + column * to_row + row, (ptrdiff_t)to_row);
         }
     }
+}
+
+void KERNEL(transpose)(size_t rows, size_t columns, const float *from, float *to)
+{
+    if (rows == 1 || columns == 1)
+        memcpy(to, from, rows * columns * sizeof *to);
+    else
+        KERNEL(transpose_block)(rows, columns, from, columns, to, rows);
 }
