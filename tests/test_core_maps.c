@@ -3,6 +3,7 @@
 #include "guarded.h"
 #include "harness.h"
 #include "kernels.h"
+#include "nets.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -207,6 +208,49 @@ START_TEST(the_first_among_equals_and_the_last_nan_win)
         ck_assert(y[0] == 3 && isnan(y[1]) && y[2] == -INFINITY);
         ck_assert_mem_eq(winner, ((uint8_t[]){0, 2, 0}), 3);
     }
+}
+END_TEST
+
+/* More elements than a winner's byte can number: the layer goes its own way when training. */
+START_TEST(a_window_too_large_for_bytes_pools_alike)
+{
+    enum { SIZE = 20, IN = 3 * SIZE * SIZE, KERNEL = 17, OUT = 3 * 4 * 4 };
+    struct cnn_spec spec = {.input = net_shape(3, SIZE, SIZE, 0)};
+    net_pool(&spec, CNN_MAX_POOL, 2, KERNEL, 1, 0);
+    struct cnn_net *net = net_build(&spec);
+    struct buffer x = buffer_random(IN, EDGE_BEHIND, 1), dy = buffer_random(OUT, EDGE_BEHIND, 2);
+    struct buffer y = buffer_filled(OUT, EDGE_BEHIND, NAN);
+    struct buffer want = buffer_filled(OUT, EDGE_BEHIND, NAN);
+    struct buffer dx = buffer_filled(IN, EDGE_BEHIND, NAN),
+                  sums = buffer_filled(IN, EDGE_BEHIND, 0);
+    struct buffer kept = buffer_of_bytes(net->nodes[0].op->kept_bytes(&net->nodes[0]), EDGE_BEHIND);
+    struct cnn_pass pass = {.n = 1,
+                            .training = true,
+                            .in = {x.data},
+                            .out = y.data,
+                            .kept = kept.bytes,
+                            .dout = dy.data,
+                            .din = {dx.data}};
+    net->nodes[0].op->forward(&net->nodes[0], &pass);
+    net->nodes[0].op->backward(&net->nodes[0], &pass);
+
+    const struct pool_geometry g = {.c = 3,
+                                    .in = {1, SIZE, SIZE},
+                                    .out = {1, 4, 4},
+                                    .kernel = {1, KERNEL, KERNEL},
+                                    .stride = ONES};
+    cnn_kernels_ref.max_pool(&g, 1, x.data, want.data, NULL);
+    check_equal(&y, &want, "layer", "y");
+    /* No two numbers of x are equal, so the maximum tells where it stood. */
+    for (size_t k = 0; k < OUT; k++)
+        for (size_t i = k % 3; i < IN; i += 3)
+            if (x.data[i] == want.data[k])
+                sums.data[i] += dy.data[k];
+    check_equal(&dx, &sums, "layer", "dx");
+    struct buffer *const buffers[] = {&x, &dy, &y, &want, &dx, &sums, &kept};
+    for (int i = 0; i < 7; i++)
+        buffer_free(buffers[i]);
+    cnn_net_free(net);
 }
 END_TEST
 
@@ -520,7 +564,8 @@ END_TEST
 TEST_PROGRAM("maps", pooling_agrees_in_1d, pooling_agrees_in_2d, pooling_agrees_in_3d,
              pooling_agrees_at_every_count_of_channels, pooling_axes_may_all_differ,
              the_largest_window_with_winners_agrees, the_first_among_equals_and_the_last_nan_win,
-             activations_agree_over_their_range, activations_agree_from_the_tiniest_to_the_largest,
+             a_window_too_large_for_bytes_pools_alike, activations_agree_over_their_range,
+             activations_agree_from_the_tiniest_to_the_largest,
              an_activation_does_not_depend_on_the_place, gradients_of_activations_agree,
              sums_of_rows_agree, a_long_sum_loses_nothing, transposes_agree,
              optimizer_steps_agree_and_may_be_cut_anywhere, sums_of_squares_agree)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "kernels.h"
+
 static bool pool_infer(struct cnn_node *node, struct err *e)
 {
     struct cnn_window *window = &node->spec.u.pool.window;
@@ -28,24 +30,40 @@ static bool pool_infer(struct cnn_node *node, struct err *e)
     return true;
 }
 
-/* The input pixels under one output pixel: first <= d,h,w < end, clipped to the input. */
+/* One output pixel, and the input pixels under it: first <= d,h,w < end, clipped to the input. */
 struct patch {
+    int at[CNN_AXES];
     int first[CNN_AXES], end[CNN_AXES];
 };
 
-static struct patch patch_at(const struct cnn_node *node, size_t out_pixel)
+static void patch_move(const struct cnn_node *node, struct patch *patch, int axis, int at)
 {
     const struct cnn_window *window = &node->spec.u.pool.window;
+    const int first = at * window->stride[axis] - window->before[axis];
+    const int end = first + window->kernel[axis];
+    patch->at[axis] = at;
+    patch->first[axis] = first < 0 ? 0 : first;
+    patch->end[axis] = end > node->in[0].size[axis] ? node->in[0].size[axis] : end;
+}
+
+static struct patch patch_first(const struct cnn_node *node)
+{
     struct patch patch;
-    for (int axis = CNN_AXES - 1; axis >= 0; axis--) {
-        int at = (int)(out_pixel % (size_t)node->out.size[axis]);
-        out_pixel /= (size_t)node->out.size[axis];
-        int first = at * window->stride[axis] - window->before[axis];
-        int end = first + window->kernel[axis];
-        patch.first[axis] = first < 0 ? 0 : first;
-        patch.end[axis] = end > node->in[0].size[axis] ? node->in[0].size[axis] : end;
-    }
+    for (int axis = 0; axis < CNN_AXES; axis++)
+        patch_move(node, &patch, axis, 0);
     return patch;
+}
+
+/* To the output pixel behind it, from the last to the first. */
+static void patch_next(const struct cnn_node *node, struct patch *patch)
+{
+    for (int axis = CNN_AXES - 1; axis >= 0; axis--) {
+        if (patch->at[axis] + 1 < node->out.size[axis]) {
+            patch_move(node, patch, axis, patch->at[axis] + 1);
+            return;
+        }
+        patch_move(node, patch, axis, 0);
+    }
 }
 
 /* Offset, in elements of one sample, of the pixel's channel 0. */
@@ -55,20 +73,48 @@ static size_t pixel_offset(const struct cnn_shape *shape, int d, int h, int w)
            (size_t)shape->c;
 }
 
+static struct pool_geometry geometry(const struct cnn_node *node)
+{
+    const struct cnn_window *window = &node->spec.u.pool.window;
+    struct pool_geometry g = {.c = node->out.c};
+    for (int axis = 0; axis < CNN_AXES; axis++) {
+        g.in[axis] = node->in[0].size[axis];
+        g.out[axis] = node->out.size[axis];
+        g.kernel[axis] = window->kernel[axis];
+        g.stride[axis] = window->stride[axis];
+        g.before[axis] = window->before[axis];
+    }
+    return g;
+}
+
+/* Whether max_pool keeps, as the kernels do, a byte an output element: which element of its window
+ * won. For larger windows it keeps where in the sample the winner stands. */
+static bool keeps_bytes(const struct cnn_node *node)
+{
+    const int *kernel = node->spec.u.pool.window.kernel;
+    return (int64_t)kernel[0] * kernel[1] * kernel[2] <= POOL_WINDOW_MAX;
+}
+
+static size_t max_kept_bytes(const struct cnn_node *node)
+{
+    return cnn_shape_count(&node->out) * (keeps_bytes(node) ? 1 : sizeof(int32_t));
+}
+_Static_assert(CNN_ELEMENTS_MAX <= INT32_MAX, "positions in a sample fit an int32");
+
 /* A NaN wins, as in PyTorch: hiding it would hide a diverged net. */
 static bool beats(float x, float best)
 {
     return x > best || x != x;
 }
 
-/* out[C] = the largest of the patch, the first among equals; from[C] (unless NULL) = where in the
- * sample it stands. x is one sample. */
+/* out[C] = the largest of the patch, the first among equals; from[C] = where in the sample it
+ * stands. x is one sample. */
 static void max_of_patch(const struct cnn_shape *in, const struct patch *patch, const float *x,
                          float *out, int32_t *from)
 {
     size_t start = pixel_offset(in, patch->first[0], patch->first[1], patch->first[2]);
     memcpy(out, x + start, (size_t)in->c * sizeof *out);
-    for (int c = 0; from && c < in->c; c++)
+    for (int c = 0; c < in->c; c++)
         from[c] = (int32_t)start + c;
     for (int d = patch->first[0]; d < patch->end[0]; d++)
         for (int h = patch->first[1]; h < patch->end[1]; h++)
@@ -77,42 +123,54 @@ static void max_of_patch(const struct cnn_shape *in, const struct patch *patch, 
                 for (int c = 0; c < in->c; c++)
                     if (beats(x[at + (size_t)c], out[c])) {
                         out[c] = x[at + (size_t)c];
-                        if (from)
-                            from[c] = (int32_t)at + c;
+                        from[c] = (int32_t)at + c;
                     }
             }
 }
 
-static size_t max_kept_bytes(const struct cnn_node *node)
-{
-    return cnn_shape_count(&node->out) * sizeof(int32_t);
-}
-_Static_assert(CNN_ELEMENTS_MAX <= INT32_MAX, "positions in a sample fit an int32");
-
-static void max_forward(const struct cnn_node *node, const struct cnn_pass *pass)
+static void max_forward_positions(const struct cnn_node *node, const struct cnn_pass *pass)
 {
     const size_t in_count = cnn_shape_count(&node->in[0]), out_count = cnn_shape_count(&node->out);
-    const size_t pixels = cnn_shape_pixels(&node->out), channels = (size_t)node->out.c;
+    const size_t channels = (size_t)node->out.c;
+    struct patch patch = patch_first(node);
     for (size_t i = 0; i < (size_t)pass->n; i++)
-        for (size_t pixel = 0; pixel < pixels; pixel++) {
-            struct patch patch = patch_at(node, pixel);
-            size_t at = i * out_count + pixel * channels;
-            max_of_patch(&node->in[0], &patch, pass->in[0] + i * in_count, pass->out + at,
-                         pass->kept ? (int32_t *)pass->kept + at : NULL);
+        for (size_t at = 0; at < out_count; at += channels) {
+            max_of_patch(&node->in[0], &patch, pass->in[0] + i * in_count,
+                         pass->out + i * out_count + at,
+                         (int32_t *)pass->kept + i * out_count + at);
+            patch_next(node, &patch);
         }
 }
 
-static void max_backward(const struct cnn_node *node, const struct cnn_pass *pass)
+static void max_forward(const struct cnn_node *node, const struct cnn_pass *pass)
+{
+    const struct pool_geometry g = geometry(node);
+    if (pass->kept && !keeps_bytes(node))
+        max_forward_positions(node, pass);
+    else
+        cnn_kernels()->max_pool(&g, pass->n, pass->in[0], pass->out, pass->kept);
+}
+
+static void max_backward_positions(const struct cnn_node *node, const struct cnn_pass *pass)
 {
     const size_t in_count = cnn_shape_count(&node->in[0]), out_count = cnn_shape_count(&node->out);
     const int32_t *from = pass->kept;
-    if (!pass->din[0])
-        return;
     memset(pass->din[0], 0, (size_t)pass->n * in_count * sizeof(float));
     for (size_t i = 0; i < (size_t)pass->n; i++)
         for (size_t k = 0; k < out_count; k++)
             pass->din[0][i * in_count + (size_t)from[i * out_count + k]] +=
                 pass->dout[i * out_count + k];
+}
+
+static void max_backward(const struct cnn_node *node, const struct cnn_pass *pass)
+{
+    const struct pool_geometry g = geometry(node);
+    if (!pass->din[0])
+        return;
+    if (keeps_bytes(node))
+        cnn_kernels()->max_pool_backward(&g, pass->n, pass->kept, pass->dout, pass->din[0]);
+    else
+        max_backward_positions(node, pass);
 }
 
 /* 1 / the elements that the average is over. */
@@ -125,17 +183,16 @@ static float patch_weight(const struct cnn_node *node, const struct patch *patch
     return 1 / (float)count;
 }
 
+/* Each line of the patch is so many rows of channels. */
 static void average_of_patch(const struct cnn_shape *in, const struct patch *patch, float weight,
                              const float *x, float *out)
 {
+    const size_t pixels = (size_t)(patch->end[2] - patch->first[2]);
     memset(out, 0, (size_t)in->c * sizeof *out);
     for (int d = patch->first[0]; d < patch->end[0]; d++)
         for (int h = patch->first[1]; h < patch->end[1]; h++)
-            for (int w = patch->first[2]; w < patch->end[2]; w++) {
-                const float *pixel = x + pixel_offset(in, d, h, w);
-                for (int c = 0; c < in->c; c++)
-                    out[c] += pixel[c];
-            }
+            cnn_kernels()->sum_rows(pixels, in->c, x + pixel_offset(in, d, h, patch->first[2]),
+                                    out);
     for (int c = 0; c < in->c; c++)
         out[c] *= weight;
 }
@@ -155,29 +212,27 @@ static void spread_over_patch(const struct cnn_shape *in, const struct patch *pa
 static void average_forward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
     const size_t in_count = cnn_shape_count(&node->in[0]), out_count = cnn_shape_count(&node->out);
-    const size_t pixels = cnn_shape_pixels(&node->out), channels = (size_t)node->out.c;
+    struct patch patch = patch_first(node);
     for (size_t i = 0; i < (size_t)pass->n; i++)
-        for (size_t pixel = 0; pixel < pixels; pixel++) {
-            struct patch patch = patch_at(node, pixel);
+        for (size_t at = 0; at < out_count; at += (size_t)node->out.c) {
             average_of_patch(&node->in[0], &patch, patch_weight(node, &patch),
-                             pass->in[0] + i * in_count,
-                             pass->out + i * out_count + pixel * channels);
+                             pass->in[0] + i * in_count, pass->out + i * out_count + at);
+            patch_next(node, &patch);
         }
 }
 
 static void average_backward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
     const size_t in_count = cnn_shape_count(&node->in[0]), out_count = cnn_shape_count(&node->out);
-    const size_t pixels = cnn_shape_pixels(&node->out), channels = (size_t)node->out.c;
     if (!pass->din[0])
         return;
     memset(pass->din[0], 0, (size_t)pass->n * in_count * sizeof(float));
+    struct patch patch = patch_first(node);
     for (size_t i = 0; i < (size_t)pass->n; i++)
-        for (size_t pixel = 0; pixel < pixels; pixel++) {
-            struct patch patch = patch_at(node, pixel);
+        for (size_t at = 0; at < out_count; at += (size_t)node->out.c) {
             spread_over_patch(&node->in[0], &patch, patch_weight(node, &patch),
-                              pass->dout + i * out_count + pixel * channels,
-                              pass->din[0] + i * in_count);
+                              pass->dout + i * out_count + at, pass->din[0] + i * in_count);
+            patch_next(node, &patch);
         }
 }
 
