@@ -23,15 +23,23 @@ static size_t dropout_kept_bytes(const struct cnn_node *node)
     return cnn_shape_count(&node->out);
 }
 
+/* Each half of a draw decides on one element: it is dropped when the half, a whole number below
+ * 2^32, is below rate * 2^32. So the probability is `rate` rounded down to a multiple of 2^-32. */
 static void draw_mask(const struct cnn_node *node, const struct cnn_pass *pass, int sample,
                       unsigned char *mask)
 {
     struct cnn_rng rng;
-    uint64_t stream = cnn_rng_mix(cnn_rng_mix(pass->step, (uint64_t)pass->node),
-                                  (uint64_t)(pass->first_sample + sample));
+    const uint64_t stream = cnn_rng_mix(cnn_rng_mix(pass->step, (uint64_t)pass->node),
+                                        (uint64_t)(pass->first_sample + sample));
+    const uint32_t dropped = (uint32_t)((double)node->spec.u.dropout.rate * 0x1p32);
+    const size_t count = cnn_shape_count(&node->out);
     cnn_rng_init(&rng, pass->seed, stream);
-    for (size_t i = 0, count = cnn_shape_count(&node->out); i < count; i++)
-        mask[i] = cnn_rng_uniform(&rng, 0, 1) >= node->spec.u.dropout.rate;
+    for (size_t i = 0; i < count; i += 2) {
+        const uint64_t draw = cnn_rng_next(&rng);
+        mask[i] = (uint32_t)draw >= dropped;
+        if (i + 1 < count)
+            mask[i + 1] = (uint32_t)(draw >> 32) >= dropped;
+    }
 }
 
 /* to = from where the mask passes, scaled; 0 elsewhere. */
