@@ -1,27 +1,35 @@
-/* activation.c - relu, leaky_relu, tanh, sigmoid: one number in, one number out.
- *
- * Comparisons are written so that a NaN passes through: hiding it would hide a diverged net. */
+/* activation.c - relu, leaky_relu, tanh, sigmoid: one number in, one number out. A NaN stays one:
+ * hiding it would hide a diverged net. */
 #include "layer.h"
 
 #include <math.h>
 
-static size_t elements(const struct cnn_node *node, const struct cnn_pass *pass)
+#include "kernels.h"
+
+static void forward(const struct cnn_node *node, const struct cnn_pass *pass, enum kernel_act act,
+                    float slope)
 {
-    return (size_t)pass->n * cnn_shape_count(&node->out);
+    cnn_kernels()->activate(act, slope, (size_t)pass->n * cnn_shape_count(&node->out), pass->in[0],
+                            pass->out);
+}
+
+/* y: what the derivative is told from. */
+static void backward(const struct cnn_node *node, const struct cnn_pass *pass, enum kernel_act act,
+                     float slope, const float *y)
+{
+    if (pass->din[0])
+        cnn_kernels()->activate_backward(act, slope, (size_t)pass->n * cnn_shape_count(&node->out),
+                                         y, pass->dout, pass->din[0]);
 }
 
 static void relu_forward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
-    const float *x = pass->in[0];
-    for (size_t i = 0, n = elements(node, pass); i < n; i++)
-        pass->out[i] = x[i] < 0 ? 0 : x[i];
+    forward(node, pass, KERNEL_RELU, 0);
 }
 
 static void relu_backward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
-    float *dx = pass->din[0];
-    for (size_t i = 0, n = elements(node, pass); dx && i < n; i++)
-        dx[i] = pass->out[i] > 0 ? pass->dout[i] : 0;
+    backward(node, pass, KERNEL_RELU, 0, pass->out);
 }
 
 static bool leaky_infer(struct cnn_node *node, struct err *e)
@@ -35,47 +43,33 @@ static bool leaky_infer(struct cnn_node *node, struct err *e)
 
 static void leaky_forward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
-    const float slope = node->spec.u.leaky.slope;
-    const float *x = pass->in[0];
-    for (size_t i = 0, n = elements(node, pass); i < n; i++)
-        pass->out[i] = x[i] < 0 ? slope * x[i] : x[i];
+    forward(node, pass, KERNEL_LEAKY_RELU, node->spec.u.leaky.slope);
 }
 
+/* From the input, whose sign is the output's only if the slope is above 0. */
 static void leaky_backward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
-    const float slope = node->spec.u.leaky.slope;
-    const float *x = pass->in[0];
-    float *dx = pass->din[0];
-    for (size_t i = 0, n = elements(node, pass); dx && i < n; i++)
-        dx[i] = x[i] > 0 ? pass->dout[i] : slope * pass->dout[i];
+    backward(node, pass, KERNEL_LEAKY_RELU, node->spec.u.leaky.slope, pass->in[0]);
 }
 
 static void tanh_forward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
-    for (size_t i = 0, n = elements(node, pass); i < n; i++)
-        pass->out[i] = tanhf(pass->in[0][i]);
+    forward(node, pass, KERNEL_TANH, 0);
 }
 
 static void tanh_backward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
-    const float *y = pass->out;
-    float *dx = pass->din[0];
-    for (size_t i = 0, n = elements(node, pass); dx && i < n; i++)
-        dx[i] = pass->dout[i] * (1 - y[i] * y[i]);
+    backward(node, pass, KERNEL_TANH, 0, pass->out);
 }
 
 static void sigmoid_forward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
-    for (size_t i = 0, n = elements(node, pass); i < n; i++)
-        pass->out[i] = 1 / (1 + expf(-pass->in[0][i]));
+    forward(node, pass, KERNEL_SIGMOID, 0);
 }
 
 static void sigmoid_backward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
-    const float *y = pass->out;
-    float *dx = pass->din[0];
-    for (size_t i = 0, n = elements(node, pass); dx && i < n; i++)
-        dx[i] = pass->dout[i] * y[i] * (1 - y[i]);
+    backward(node, pass, KERNEL_SIGMOID, 0, pass->out);
 }
 
 const struct cnn_op cnn_op_relu = {
