@@ -1,38 +1,58 @@
 # Benchmarks; included by the Makefile. Their peers are installed by these targets alone.
 
-BENCH_OBJ := $(patsubst %,$(B)/bench/%.o,main layers nets peak cases measure) \
+BENCH_CPP := $(CORE_CPP) -iquote bench
+BENCH_CASES := $(B)/bench/cases.o $(B)/bench/measure.o
+BENCH_OBJ := $(patsubst %,$(B)/bench/%.o,main layers nets peak) $(BENCH_CASES) \
     $(foreach isa,$(ISAS),$(B)/bench/peak_loop.$(isa).o)
+BENCH_PROGRAMS := $(patsubst %,$(B)/bench/%,bench export peer_onednn)
 
 $(B)/bench/%.o: bench/%.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE) -fopenmp $(CORE_CPP) -iquote bench -c $< -o $@
+	$(Q)$(CC) $(BASE) -fopenmp $(BENCH_CPP) -c $< -o $@
+$(B)/bench/export.o: BENCH_CPP := $(PROTO_CPP) -iquote bench
 
 define bench_isa_rule
 $(B)/bench/peak_loop.$(1).o: bench/peak_loop.c
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(BASE) -O3 -ffp-contract=fast $$(ISA_$(1)) -DKERNEL_ISA=$(1) $$(CORE_CPP) \
-	    -iquote bench -c $$< -o $$@
+	$$(Q)$$(CC) $$(BASE) $$(KERNEL_FLAGS) $$(ISA_$(1)) -DKERNEL_ISA=$(1) $$(BENCH_CPP) -c $$< -o $$@
 endef
 $(foreach isa,$(ISAS),$(eval $(call bench_isa_rule,$(isa))))
 
 $(B)/bench/bench: $(BENCH_OBJ) $(B)/libcore.a
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ -lm
+$(B)/bench/export: $(B)/bench/export.o $(B)/bench/cases.o $(B)/libproto.a $(B)/libcore.a
+	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(LIBS)
+$(B)/bench/peer_onednn: $(B)/bench/peer_onednn.o $(BENCH_CASES) $(B)/libcore.a
+	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ -ldnnl -lm
 
--include $(BENCH_OBJ:.o=.d)
+-include $(BENCH_OBJ:.o=.d) $(B)/bench/export.d $(B)/bench/peer_onednn.d
+
+# ---- for people --------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: deps ## our kernels against the FMA peak
+bench: deps ## kernels against the FMA peak, nets, memory: a table (KINDS="peak layers" BENCH_SECONDS=.2)
 	@$(MAKE) --no-print-directory -j2 $(B)/bench/bench
-	$(B)/bench/bench peak
-	$(B)/bench/bench layers
+	@for kind in $(KINDS); do $(B)/bench/bench $$kind || exit 1; done > $(B)/bench/bench.csv
+	@bench/table.py $(B)/bench/bench.csv
+KINDS ?= peak layers train infer memory
+
+PEER_DEPS := libdnnl-dev python3-torch libopenblas0-openmp
+.PHONY: bench-peers
+bench-peers: deps ## strided against oneDNN, PyTorch, onnxruntime (ONLY=layers|train|infer ISA=avx2 QUICK=1)
+	@$(MAKE) --no-print-directory deps DEPS="$(PEER_DEPS)"
+	@bench/onnxruntime.sh
+	@$(MAKE) --no-print-directory -j2 $(BENCH_PROGRAMS)
+	@$(B)/bench/export $(B)/bench
+	@bench/peers.py $(B) $(if $(ONLY),--only $(ONLY)) $(if $(ISA),--isa $(ISA)) $(if $(QUICK),--quick)
 
 .PHONY: bench-mnist
 bench-mnist: deps data ## train on MNIST over HTTP, hold accuracy and pictures to their figures
 	@$(MAKE) --no-print-directory -j2 all
 	bench/mnist.sh
 
-.PHONY: bench-peers
-bench-peers: deps data ## compare with onnxruntime (scores) and PyTorch (a training run)
+.PHONY: bench-check
+bench-check: deps data ## same answers as onnxruntime (scores) and PyTorch (a training run)?
+	@$(MAKE) --no-print-directory deps DEPS="$(PEER_DEPS)"
 	@$(MAKE) --no-print-directory -j2 all
 	bench/onnx_check.sh
 	bench/reference.sh

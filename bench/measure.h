@@ -15,8 +15,8 @@
 
 /* How long one measurement lasts, without warming up: BENCH_SECONDS, .2 by default. */
 double measure_budget_s(void);
-/* Warms up, then calls for about the budget in several rounds; the median round's seconds a call.
- */
+/* Warms up, then calls for about the budget in five rounds, fewer of what takes longer; the median
+ * round's seconds a call. */
 double measure_call_s(void (*call)(void *), void *context);
 
 struct request {

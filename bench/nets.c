@@ -134,7 +134,13 @@ static void measure_train(const struct net_case *net, int threads)
 
 static void measure_memory(const struct net_case *net, int threads)
 {
+    /* Brings in code, threads and the allocator's first blocks. */
+    static const struct net_case warm_up = {"shapes-tiny", 2};
     struct training t;
+    training_init(&t, &warm_up, threads);
+    training_start(&t);
+    training_step(&t);
+    training_clear(&t);
     training_init(&t, net, threads);
     double gradients = (double)t.net->param_count * sizeof(float);
     process_peak_reset();

@@ -1,13 +1,9 @@
 #!/usr/bin/env bash
 # Compares the scores of every model a fresh daemon serves with onnxruntime's on the exported file:
 # trains a few epochs of several nets on synthetic data, then runs bench/onnx_check.js.
-# Installs onnxruntime-node from npm into build/peers (its own download scripts are not run).
 set -eu
 cd "$(dirname "$0")/.."
-if [ ! -d build/peers/node_modules/onnxruntime-node ]; then
-    mkdir -p build/peers
-    (cd build/peers && npm install --silent --ignore-scripts --no-save onnxruntime-node)
-fi
+bench/onnxruntime.sh
 folder=$(mktemp -d)
 build/strided serve --listen 127.0.0.1:0 --data-dir "$folder/data" --no-bootstrap \
     >"$folder/ready" 2>"$folder/log" &
