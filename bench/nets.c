@@ -112,12 +112,11 @@ static void training_step(void *context)
 {
     struct training *t = context;
     const uint32_t *index = t->order + t->number % BATCHES * (uint64_t)t->batch;
+    const struct cnn_step_update update = {.optim = t->optim, .lr = t->config.lr};
     struct cnn_step_result result =
-        cnn_step_run(t->step, &t->samples, index, t->batch, 1, t->number++);
-    float *grads = cnn_step_grads(t->step);
-    if (!isfinite(result.loss) || !isfinite(cnn_clip_norm(grads, t->net->param_count, 0)))
+        cnn_step_train(t->step, &t->samples, index, t->batch, 1, t->number++, &update);
+    if (!isfinite(result.loss) || !isfinite(result.norm))
         fail(&(struct err){.detail = "training diverged"});
-    cnn_optim_step(t->optim, t->net->params, grads, t->config.lr, t->threads);
 }
 
 static void measure_train(const struct net_case *net, int threads)

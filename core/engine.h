@@ -1,56 +1,98 @@
-/* engine.h - runs a net node by node over a workspace; what inference and training share.
+/* engine.h - runs the stages of a plan over a frame; what inference and training share.
  *
- * Internal to core. Serial: a caller that wants threads gives each its own workspace. Gradients:
- * a layer overwrites its inputs' gradients; where a feature map has several readers the engine
- * adds them up. No gradient is computed for the net's input, nor for any node that has no
- * trainable parameter at or before it.
+ * A frame says where the data of every stage lies. Serial: threads have a frame each, which may
+ * share buffers that hold the whole batch. Gradients: a stage overwrites its inputs' gradients,
+ * or adds where another reader was there before. None is computed for the net's input, nor for a
+ * stage that has no trainable parameter at or before it.
  *
- * A training step on one workspace:
- *   fill cnn_workspace_input(); cnn_run_forward(ws, run, 0, node_count);
- *   the loss reads cnn_workspace_map(ws, -1) and writes cnn_workspace_output_grad(ws);
- *   cnn_run_backward_begin(ws); cnn_run_backward(ws, run, 0, node_count).
+ * A training step on one frame:
+ *   fill the input; cnn_run_forward(frame, run, 0, stage_count);
+ *   the loss reads the last stage's map and writes its gradient;
+ *   cnn_run_backward(frame, run, 0, stage_count).
  * A net with nodes that need sums over the whole batch (op->sync_doubles) is run in ranges: up to
- * such a node, its sums on every shard, their total into run->sync, onwards from that node; and
- * the same downwards, with the node as the last of its range.
+ * such a stage, its sums on every part of the batch, their total into run->sync, onwards from that
+ * stage; and the same downwards, with the stage as the last of its range.
  */
 #ifndef STRIDED_ENGINE_H
 #define STRIDED_ENGINE_H
 
 #include "layer.h"
-#include "workspace.h"
+#include "plan.h"
+
+/* A buffer of so much a sample: of the whole batch, or of the samples of one run. */
+struct cnn_slot {
+    void *at; /* NULL: there is none */
+    bool whole;
+};
+
+struct cnn_buffers {
+    struct cnn_slot map;  /* [n, out] */
+    struct cnn_slot grad; /* [n, out] */
+    struct cnn_slot kept; /* n * cnn_stage_kept_bytes */
+    const float *params;  /* of the stage; NULL: as in net->params */
+    float *transposed;    /* what op->transpose made of them; for backward */
+};
+
+struct cnn_frame {
+    const struct cnn_plan *plan;
+    int capacity; /* samples of one run */
+    struct cnn_slot input;
+    struct cnn_buffers *stages; /* [plan->stage_count] */
+    float *scratch;             /* cnn_frame_scratch_floats */
+    float *fan_grad;            /* cnn_frame_fan_floats: gradients on their way to be added */
+    bool packed;                /* dense layers' params are packed */
+};
+
+/* Floats that a frame wants for runs of up to n samples. */
+size_t cnn_frame_scratch_floats(const struct cnn_plan *plan, int n);
+size_t cnn_frame_fan_floats(const struct cnn_plan *plan, int n);
 
 struct cnn_run {
-    int n;            /* samples in this workspace, 1..capacity */
-    int first_sample; /* position of sample 0 in the whole batch */
+    int n;            /* samples of this run */
+    int first_sample; /* position of the first in the whole batch */
     int batch_count;  /* samples of the whole batch */
-    bool training;    /* needs a workspace of mode CNN_TRAIN */
+    bool training;    /* needs what is kept for backward */
     uint64_t seed, step;
     const double *const *sync; /* [node_count]: totals over the batch of the direction being run,
                                   for nodes with sync_doubles; NULL when the net has none */
-    float *grads;              /* [net->param_count], accumulated; backward only */
+    float *grads;              /* accumulated; backward only */
+    const size_t *grads_at;    /* [stage_count]: where in grads a stage's are; NULL: as in
+                                  net->params */
 };
 
-/* Doubles that this node sums over the batch when training; 0 for most. */
-int cnn_node_sync_doubles(const struct cnn_node *node);
+/* Fills the stage's buffers->transposed, if it has any, from its parameters. */
+void cnn_stage_transpose(const struct cnn_frame *frame, int stage);
 
-/* Nodes first .. end-1, upwards. */
-void cnn_run_forward(struct cnn_workspace *ws, const struct cnn_run *run, int first, int end);
-/* This workspace's part of the node's sums over its input; overwrites sums[sync_doubles]. Every
- * node before it must have run. */
-void cnn_run_forward_sums(struct cnn_workspace *ws, const struct cnn_run *run, int node,
+/* Doubles that this stage sums over the batch when training; 0 for most. */
+int cnn_stage_sync_doubles(const struct cnn_plan *plan, int stage);
+
+/* What the stage's layer is called with; for stages that are run in parts (op->forward_part,
+ * op->backward_part). Such a stage has one input. Its gradients are overwritten. */
+struct cnn_pass cnn_stage_pass(const struct cnn_frame *frame, const struct cnn_run *run, int stage);
+struct cnn_pass cnn_stage_backward_pass(const struct cnn_frame *frame, const struct cnn_run *run,
+                                        int stage);
+/* Turns the gradient of the stage's output into that in front of its activation, in place: what
+ * must come before backward_part, and is part of cnn_run_backward. */
+void cnn_stage_activation_backward(const struct cnn_frame *frame, const struct cnn_run *run,
+                                   int stage);
+
+/* Stages first .. end-1, upwards. */
+void cnn_run_forward(const struct cnn_frame *frame, const struct cnn_run *run, int first, int end);
+/* The stage's sums over its input; overwrites sums[sync_doubles]. Every stage before it must have
+ * run. */
+void cnn_run_forward_sums(const struct cnn_frame *frame, const struct cnn_run *run, int stage,
                           double *sums);
-
-/* Where the loss writes its gradient: [n, out]. */
-float *cnn_workspace_output_grad(struct cnn_workspace *ws);
-/* Once a batch, before the first backward range: the output's gradient is set, no other. */
-void cnn_run_backward_begin(struct cnn_workspace *ws);
-/* Nodes end-1 .. first, downwards. */
-void cnn_run_backward(struct cnn_workspace *ws, const struct cnn_run *run, int first, int end);
-/* Overwrites sums[sync_doubles]. Every node after it must have run backward. */
-void cnn_run_backward_sums(struct cnn_workspace *ws, const struct cnn_run *run, int node,
+/* Stages end-1 .. first, downwards. */
+void cnn_run_backward(const struct cnn_frame *frame, const struct cnn_run *run, int first, int end);
+/* Overwrites sums[sync_doubles]. Every stage after it must have run backward. */
+void cnn_run_backward_sums(const struct cnn_frame *frame, const struct cnn_run *run, int stage,
                            double *sums);
 /* After the step, once: moves every node's running statistics in net->params (stats part) by the
  * forward totals. */
 void cnn_net_update_stats(struct cnn_net *net, const double *const *sync, int batch_count);
+
+/* A stage's data for this run; NULL when it has none. CNN_FROM_INPUT: the net's input. */
+float *cnn_run_map(const struct cnn_frame *frame, const struct cnn_run *run, int stage);
+float *cnn_run_grad(const struct cnn_frame *frame, const struct cnn_run *run, int stage);
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef STRIDED_LAYER_H
 #define STRIDED_LAYER_H
 
+#include "kernels.h"
 #include "net.h"
 
 /* One call of a layer: which samples, and where everything is. */
@@ -19,7 +20,12 @@ struct cnn_pass {
                                         params + tensors[first+t].offset - tensors[first].offset
                                         for trainable ones */
     const float *stats;              /* the node's running statistics (batch_norm), else NULL */
-    void *kept;                      /* kept from forward to backward: n * kept_bytes */
+    const struct epilogue *tail;     /* conv, dense: what is fused behind it (plan.h), NULL for
+                                        nothing; out is then the output of that. A bias in it takes
+                                        the place of the layer's own */
+    bool packed;                     /* dense: params are what gemm_pack made of the weights */
+    void *kept;                      /* kept from forward to backward: n * kept_bytes; of a
+                                        conv with a pool behind it: the winners */
     float *scratch;                  /* scratch_floats, contents undefined between calls */
     uint64_t seed, step;             /* of dropout: masks depend on (seed, step, node, sample) */
     int node;
@@ -27,12 +33,17 @@ struct cnn_pass {
     /* Sums over the whole batch, for layers with sync_doubles; batch_count samples in all. */
     const double *sync;
     int batch_count;
-    /* Backward only. */
-    const float *dout;          /* [n, out shape] */
-    float *din[CNN_INPUTS_MAX]; /* overwritten; NULL = gradient not wanted. in, out and kept
-                                   are those of the forward pass */
+    /* Backward only. in, out and kept are those of the forward pass; in and out only if the op
+     * says that it reads them. */
+    const float *dout;          /* [n, out shape], of what stands in front of the tail's act */
+    float *din[CNN_INPUTS_MAX]; /* overwritten; NULL = gradient not wanted */
     float *dparams;             /* accumulated (+=), laid out as params */
+    const float *transposed;    /* what op->transpose made of params */
+    /* Of backward_part, which may also overwrite dparams and add to din. */
+    bool overwrites_dparams, adds_to_din;
 };
+
+enum { CNN_READS_IN = 1, CNN_READS_OUT = 2 };
 
 struct cnn_op {
     const char *type;
@@ -42,11 +53,25 @@ struct cnn_op {
     /* Describes tensor t = 0, 1, ... (role, trainable, fan_in, rank, dims); false when there are
      * no more. Trainable ones first. NULL: the layer has none. */
     bool (*param)(const struct cnn_node *node, int t, struct cnn_param *param);
-    uint64_t (*macs)(const struct cnn_node *node);                /* NULL: 0 */
-    size_t (*kept_bytes)(const struct cnn_node *node);            /* a sample; NULL: 0 */
-    size_t (*scratch_floats)(const struct cnn_node *node, int n); /* NULL: 0 */
+    uint64_t (*macs)(const struct cnn_node *node);     /* NULL: 0 */
+    size_t (*kept_bytes)(const struct cnn_node *node); /* a sample; NULL: 0 */
+    /* For up to n samples and this tail (NULL: none); NULL: 0 */
+    size_t (*scratch_floats)(const struct cnn_node *node, const struct epilogue *tail, int n);
     void (*forward)(const struct cnn_node *node, const struct cnn_pass *pass);
     void (*backward)(const struct cnn_node *node, const struct cnn_pass *pass);
+    int backward_reads; /* CNN_READS_IN, CNN_READS_OUT: what must be kept for it */
+
+    /* Parameters in another order for backward, made once a step for all its calls. */
+    size_t (*transposed_floats)(const struct cnn_node *node); /* NULL: 0 */
+    void (*transpose)(const struct cnn_node *node, const float *params, float *transposed);
+
+    /* Layers that are one matrix product over the whole batch (dense) cut it into parts, by the
+     * node and the batch alone: any thread runs any part, in any order, and together they do what
+     * forward (backward) does. NULL: the layer is run a few samples at a time. */
+    int (*forward_parts)(const struct cnn_node *node, int n);
+    void (*forward_part)(const struct cnn_node *node, const struct cnn_pass *pass, int part);
+    int (*backward_parts)(const struct cnn_node *node, int n);
+    void (*backward_part)(const struct cnn_node *node, const struct cnn_pass *pass, int part);
 
     /* Layers that need sums over the whole batch when training (batch_norm): the engine calls
      * forward_sums (which overwrites sums) on every shard before any forward, adds the results in

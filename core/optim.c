@@ -1,6 +1,5 @@
-/* DESIGN: an optimizer is one elementwise loop over the parameter block. The block is cut into
- * fixed runs of BLOCK floats, which threads share out: what is computed for a parameter, and by
- * which instructions, never depends on the number of threads. */
+/* DESIGN: an optimizer is one elementwise loop over runs of the parameter block: what is computed
+ * for a parameter never depends on how a caller shares it out. */
 #include "optim.h"
 
 #include <math.h>
@@ -9,8 +8,6 @@
 #include "kernels.h"
 #include "limits.h"
 #include "memory.h"
-
-enum { BLOCK = 16384 }; /* floats; four blocks of it stay within a 256 KiB cache */
 
 static const char *const optim_names[CNN_OPTIM_COUNT] = {
     [CNN_SGD] = "sgd",
@@ -159,19 +156,6 @@ void cnn_optim_update(const struct cnn_optim *optim, float *params, const float 
                                  optim->second ? optim->second + first : NULL);
 }
 
-void cnn_optim_step(struct cnn_optim *optim, float *params, const float *grads, double lr,
-                    int threads)
-{
-    size_t blocks = (optim->count + BLOCK - 1) / BLOCK;
-    cnn_optim_begin(optim, lr);
-#pragma omp parallel for num_threads(threads) schedule(static) if (blocks > 1)
-    for (size_t block = 0; block < blocks; block++) {
-        size_t at = block * BLOCK;
-        cnn_optim_update(optim, params, grads, at,
-                         optim->count - at < BLOCK ? optim->count - at : BLOCK);
-    }
-}
-
 static const char *const schedule_names[CNN_SCHEDULE_COUNT] = {
     [CNN_CONSTANT] = "constant",
     [CNN_STEP] = "step",
@@ -221,18 +205,4 @@ double cnn_schedule_lr(const struct cnn_schedule *schedule, double lr, int64_t s
         return schedule->min_lr + (lr - schedule->min_lr) * 0.5 * (1 + cos(pi * done));
     }
     return lr;
-}
-
-double cnn_clip_norm(float *grads, size_t count, double limit)
-{
-    double sum = 0;
-    for (size_t at = 0; at < count; at += BLOCK)
-        sum += cnn_kernels()->sum_squares(count - at < BLOCK ? count - at : BLOCK, grads + at);
-    double norm = sqrt(sum);
-    if (limit > 0 && norm > limit && isfinite(norm)) {
-        float scale = (float)(limit / norm);
-        for (size_t i = 0; i < count; i++)
-            grads[i] *= scale;
-    }
-    return norm;
 }

@@ -36,12 +36,8 @@ bool cnn_optim_check(const struct cnn_optim_config *config, struct err *e);
 struct cnn_optim; /* config, step count and moment blocks */
 struct cnn_optim *cnn_optim_new(const struct cnn_optim_config *config, size_t count, struct err *e);
 void cnn_optim_free(struct cnn_optim *optim);
-/* One step with learning rate lr over count parameters. Elementwise, so any number of threads
- * gives the same bits. */
-void cnn_optim_step(struct cnn_optim *optim, float *params, const float *grads, double lr,
-                    int threads);
-/* The same in parts, for a caller with threads of its own: begin, then every parameter once, in
- * runs of any size, by any threads, in any order. */
+/* One step with learning rate lr: begin, then every parameter once, in runs of any size, by any
+ * threads, in any order. Elementwise, so that how it is shared changes no bit. */
 void cnn_optim_begin(struct cnn_optim *optim, double lr);
 /* Parameters first .. first+count-1. */
 void cnn_optim_update(const struct cnn_optim *optim, float *params, const float *grads,
@@ -63,9 +59,5 @@ bool cnn_schedule_check(const struct cnn_schedule *schedule, struct err *e);
 /* The rate at `step` (0-based, of steps_per_epoch * epochs in all). */
 double cnn_schedule_lr(const struct cnn_schedule *schedule, double lr, int64_t step,
                        int64_t steps_per_epoch, int epochs);
-
-/* Scales grads so that their Euclidean norm is at most `limit` (<= 0: leaves them); returns the
- * norm before. The sum is taken in double over fixed blocks, in order. */
-double cnn_clip_norm(float *grads, size_t count, double limit);
 
 #endif

@@ -1,26 +1,27 @@
 /* DESIGN: same bits on any number of threads.
  *
  * Floating-point sums depend on their order, so the order is fixed before threads come in. A
- * batch of n is cut into S shards, S a function of n and the net's parameter count alone
- * (shard_count); shard s holds samples s*n/S .. (s+1)*n/S - 1. A shard is serial, whoever runs it,
- * and adds into a gradient block of its own. When all are done, threads share out ranges of the
- * parameters, and each adds the S blocks of its range in the order 0, 1, .. S-1, into block 0.
- * Losses are added in the same order, in double. What no sum depends on (which thread takes which
- * shard, and in whose workspace) is left to `schedule(dynamic)`.
+ * batch of n is cut into S shards, S a function of n and the net alone (shard_count); shard s
+ * holds samples s*n/S .. (s+1)*n/S - 1. A shard is serial, whoever runs it, and adds into a
+ * gradient block of its own. When all are done, threads share out ranges of the parameters, and
+ * each adds the S blocks of its range in the order 0, 1, .. S-1. Losses, sums over the batch and
+ * the parts of the gradient's norm are added in order too, in double. A dense layer is one matrix
+ * product whose parts cut no sum. What no sum depends on (which thread takes which shard or part,
+ * and in whose memory) is left to the scheduler.
  *
- * One parallel region holds the whole batch. A net without batch-norm takes each shard through all
- * its layers and back without meeting the others: depth first, so that one shard's feature maps
- * are what a core's cache holds; workspaces then belong to threads. Where a node needs sums over
- * the whole batch, every shard stops in front of it, leaves its partial sums, and goes on after
- * they were totalled in shard order; a shard then keeps its feature maps between segments, in a
- * workspace of its own:
+ * One parallel region holds the whole step; its threads meet between phases (phases.h):
  *
- *     up     [0, b1) sums(b1) | [b1, b2) sums(b2) |
- *     turn                                          [b2, end) loss (b2, end) sums(b2) |
- *     down                                          (b1, b2] sums(b1) | [0, b1]
+ *     up     phase 0 | phase 1 | ..
+ *     turn                          last phase: up, loss, down
+ *     down                                                       .. | phase 1 | phase 0
+ *     then   add shards, square | update
+ *
+ * A phase by samples takes each shard through its stages a few samples at a time; one in parts is
+ * one matrix product shared by all.
  */
 #include "step.h"
 
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,27 +29,35 @@
 #include "check.h"
 #include "engine.h"
 #include "memory.h"
+#include "phases.h"
+#include "placement.h"
 
 enum {
-    SHARDS_MIN = 8, /* allowed by memory; also the unit that keeps 2, 4 and 8 threads balanced */
+    SHARDS_UNIT = 8, /* keeps 2, 4 and 8 threads balanced */
     SHARDS_MAX = 64,
-    SHARD_SAMPLES = 8,             /* aimed at: dense layers want rows, cores want shards */
+    SHARDS_MIN = 4,                /* whatever they need */
+    SHARD_SAMPLES = 8,             /* aimed at: each has a gradient block to fill and to add */
     GRADIENT_BYTES_MAX = 64 << 20, /* of all blocks, past SHARDS_MIN of them */
-    REDUCE_BLOCK = 4096,           /* floats; one range of the reduction */
+    RANGE = 4096,                  /* floats added, squared and updated at a time */
 };
 
 struct shard {
-    int first, n; /* its samples in the batch */
-    double loss;  /* sum */
+    double loss; /* sum */
     int correct;
-    float *grads;     /* [param_count] */
-    uint16_t *labels; /* [shard capacity] */
-    double *partial;  /* [sync_doubles_max] */
+    float *grads;    /* [shard_params] */
+    double *partial; /* [sync_doubles_max] */
 };
 
-struct sync_node {
-    int node, doubles;
+struct sync_stage {
+    int doubles;
     double *up, *down; /* [doubles]: totals of the forward and the backward sums */
+};
+
+/* A run of parameters of one stage. */
+struct range {
+    size_t at, count; /* in the net's parameters */
+    size_t shard_at;  /* in a shard's gradients; of `sharded` ones */
+    bool sharded;
 };
 
 struct cnn_step {
@@ -56,13 +65,32 @@ struct cnn_step {
     struct cnn_loss loss;
     int threads, batch_max;
     size_t bytes;
+    struct cnn_plan *plan;
+    struct cnn_phases *phases;
+    struct cnn_placement *placement;
+
+    struct cnn_frame *frames; /* [threads] */
+    char **memory;            /* [threads]: of each frame */
+    char *whole;              /* what frames share: maps of the whole batch */
+    float *transposed;        /* weights of all stages that want them so */
+    uint16_t *labels;         /* [batch_max] */
+
     int shard_max;
     struct shard *shards; /* [shard_max] */
-    int workspace_count;  /* threads, or shards in nets with sync nodes */
-    struct cnn_workspace **workspaces;
-    int sync_count;
-    struct sync_node *sync;    /* [sync_count] */
-    const double **up, **down; /* [node_count], for struct cnn_run; NULL without sync nodes */
+    size_t shard_params;
+    size_t *shard_at;   /* [stage_count]: where a stage's gradients stand in a shard's */
+    float *shard_grads; /* [shard_max, shard_params] */
+    double *partials;   /* [shard_max, sync_doubles_max] */
+
+    int sync_doubles_max;
+    double *sync;              /* what sync_stages point into */
+    struct sync_stage *syncs;  /* [stage_count]; doubles 0: none */
+    const double **up, **down; /* [node_count], for struct cnn_run */
+
+    float *grads; /* [param_count] */
+    size_t range_count;
+    struct range *ranges; /* [range_count] */
+    double *squares;      /* [range_count] */
 };
 
 /* One batch, as its threads see it. */
@@ -72,31 +100,22 @@ struct batch {
     const uint32_t *index;
     int n, shard_count;
     uint64_t seed, number;
+    const struct cnn_step_update *update; /* NULL: none */
 };
 
-static int shard_count(size_t param_count, int n)
+static int shard_count(size_t shard_params, int n)
 {
-    size_t by_memory = GRADIENT_BYTES_MAX / (sizeof(float) * (param_count + 1));
-    int limit = by_memory > SHARDS_MAX   ? SHARDS_MAX
-                : by_memory < SHARDS_MIN ? SHARDS_MIN
-                                         : (int)by_memory;
-    int count = n / SHARD_SAMPLES / SHARDS_MIN * SHARDS_MIN;
-    count = count < SHARDS_MIN ? SHARDS_MIN : count;
+    const size_t fit = GRADIENT_BYTES_MAX / (sizeof(float) * (shard_params + 1));
+    const int limit = fit > SHARDS_MAX    ? SHARDS_MAX
+                      : fit < SHARDS_UNIT ? SHARDS_MIN
+                                          : (int)fit / SHARDS_UNIT * SHARDS_UNIT;
+    const int wanted = n / SHARD_SAMPLES / SHARDS_UNIT * SHARDS_UNIT;
+    int count = wanted < SHARDS_UNIT ? SHARDS_UNIT : wanted;
     count = count > limit ? limit : count;
     return count > n ? n : count;
 }
 
-/* The most samples that any shard of any batch of up to batch_max holds. */
-static int shard_capacity(size_t param_count, int batch_max)
-{
-    int most = 1;
-    for (int n = 1; n <= batch_max; n++) {
-        int shards = shard_count(param_count, n);
-        int samples = (n + shards - 1) / shards;
-        most = samples > most ? samples : most;
-    }
-    return most;
-}
+/* ---- making one ---- */
 
 static void *step_alloc(struct cnn_step *step, size_t count, size_t size, struct err *e)
 {
@@ -106,70 +125,159 @@ static void *step_alloc(struct cnn_step *step, size_t count, size_t size, struct
     return block;
 }
 
-static bool sync_init(struct cnn_step *step, int *doubles_max, struct err *e)
+static bool runs_in_parts(const struct cnn_plan *plan, int stage)
 {
-    const struct cnn_net *net = step->net;
-    size_t nodes = (size_t)net->node_count;
-    step->sync = step_alloc(step, nodes, sizeof *step->sync, e);
-    step->up = step_alloc(step, nodes, sizeof *step->up, e);
-    step->down = step_alloc(step, nodes, sizeof *step->down, e);
-    if (!step->sync || !step->up || !step->down)
+    return cnn_stage_node(plan, stage)->op->forward_parts;
+}
+
+static bool shards_init(struct cnn_step *step, struct err *e)
+{
+    const size_t stages = (size_t)step->plan->stage_count;
+    if (!(step->shard_at = step_alloc(step, stages, sizeof *step->shard_at, e)))
         return false;
-    *doubles_max = 0;
-    for (int i = 0; i < net->node_count; i++) {
-        int doubles = cnn_node_sync_doubles(&net->nodes[i]);
-        if (doubles == 0)
+    for (int i = 0; i < step->plan->stage_count; i++) {
+        size_t offset;
+        step->shard_at[i] = step->shard_params;
+        if (!runs_in_parts(step->plan, i))
+            step->shard_params += cnn_stage_params(step->plan, i, &offset);
+    }
+    const int count = step->shard_max = shard_count(step->shard_params, step->batch_max);
+    const size_t most = (size_t)count, doubles = (size_t)step->sync_doubles_max;
+    if (!(step->shards = step_alloc(step, most, sizeof *step->shards, e)) ||
+        !(step->shard_grads = step_alloc(step, most * step->shard_params, sizeof(float), e)) ||
+        !(step->partials = step_alloc(step, most * doubles, sizeof(double), e)) ||
+        !(step->labels = step_alloc(step, (size_t)step->batch_max, sizeof *step->labels, e)))
+        return false;
+    for (size_t s = 0; s < most; s++) {
+        step->shards[s].grads = step->shard_grads + s * step->shard_params;
+        step->shards[s].partial = step->partials + s * doubles;
+    }
+    return true;
+}
+
+static bool ranges_init(struct cnn_step *step, struct err *e)
+{
+    const struct cnn_plan *plan = step->plan;
+    const size_t most = step->net->param_count / RANGE + (size_t)plan->stage_count;
+    if (!(step->grads = step_alloc(step, step->net->param_count, sizeof *step->grads, e)) ||
+        !(step->ranges = step_alloc(step, most, sizeof *step->ranges, e)) ||
+        !(step->squares = step_alloc(step, most, sizeof *step->squares, e)))
+        return false;
+    for (int i = 0; i < plan->stage_count; i++) {
+        size_t offset;
+        const size_t count = cnn_stage_params(plan, i, &offset);
+        for (size_t at = 0; at < count; at += RANGE)
+            step->ranges[step->range_count++] = (struct range){
+                .at = offset + at,
+                .count = count - at < RANGE ? count - at : RANGE,
+                .shard_at = step->shard_at[i] + at,
+                .sharded = !runs_in_parts(plan, i),
+            };
+    }
+    return true;
+}
+
+static bool syncs_init(struct cnn_step *step, struct err *e)
+{
+    const struct cnn_plan *plan = step->plan;
+    const size_t stages = (size_t)plan->stage_count, nodes = (size_t)step->net->node_count;
+    size_t doubles = 0;
+    for (int i = 0; i < plan->stage_count; i++)
+        doubles += 2 * (size_t)cnn_stage_sync_doubles(plan, i);
+    if (!(step->syncs = step_alloc(step, stages, sizeof *step->syncs, e)) ||
+        !(step->up = step_alloc(step, nodes, sizeof *step->up, e)) ||
+        !(step->down = step_alloc(step, nodes, sizeof *step->down, e)) ||
+        !(step->sync = step_alloc(step, doubles, sizeof *step->sync, e)))
+        return false;
+    double *at = step->sync;
+    for (int i = 0; i < plan->stage_count; i++) {
+        const int count = cnn_stage_sync_doubles(plan, i);
+        if (count == 0)
             continue;
-        struct sync_node *sync = &step->sync[step->sync_count++];
-        sync->node = i;
-        sync->doubles = doubles;
-        sync->up = step_alloc(step, (size_t)doubles, sizeof(double), e);
-        sync->down = step_alloc(step, (size_t)doubles, sizeof(double), e);
-        if (!sync->up || !sync->down)
-            return false;
-        step->up[i] = sync->up;
-        step->down[i] = sync->down;
-        *doubles_max = doubles > *doubles_max ? doubles : *doubles_max;
+        step->syncs[i] = (struct sync_stage){.doubles = count, .up = at, .down = at + count};
+        step->up[plan->stages[i].node] = at;
+        step->down[plan->stages[i].node] = at + count;
+        at += 2 * count;
+        step->sync_doubles_max = count > step->sync_doubles_max ? count : step->sync_doubles_max;
     }
     return true;
 }
 
-static bool shards_init(struct cnn_step *step, int capacity, int doubles_max, struct err *e)
+/* Only where a gradient for the input is wanted. */
+static size_t transposed_floats(const struct cnn_plan *plan, int stage)
 {
-    step->shards = step_alloc(step, (size_t)step->shard_max, sizeof *step->shards, e);
-    if (!step->shards)
+    const struct cnn_node *node = cnn_stage_node(plan, stage);
+    const int from = plan->stages[stage].inputs[0];
+    const bool wanted = from != CNN_FROM_INPUT && plan->stages[from].wants_grad;
+    return wanted && node->op->transposed_floats ? node->op->transposed_floats(node) : 0;
+}
+
+/* One thread's frame; its memory holds the table of buffers, its maps and scratch. */
+static bool frame_init(struct cnn_step *step, int thread, struct err *e)
+{
+    const struct cnn_plan *plan = step->plan;
+    const int n =
+        step->placement->samples < step->batch_max ? step->placement->samples : step->batch_max;
+    const size_t align = MEMORY_ALIGN_BYTES - 1;
+    const size_t table = ((size_t)plan->stage_count * sizeof(struct cnn_buffers) + align) & ~align;
+    const size_t local = step->placement->local_bytes;
+    const size_t scratch = (cnn_frame_scratch_floats(plan, n) * sizeof(float) + align) & ~align;
+    const size_t fan = cnn_frame_fan_floats(plan, n) * sizeof(float);
+    char *memory = step_alloc(step, table + local + scratch + fan, 1, e);
+    struct cnn_frame *frame = &step->frames[thread];
+    if (!memory)
         return false;
-    for (int s = 0; s < step->shard_max; s++) {
-        struct shard *shard = &step->shards[s];
-        shard->grads = step_alloc(step, step->net->param_count, sizeof(float), e);
-        shard->labels = step_alloc(step, (size_t)capacity, sizeof(uint16_t), e);
-        shard->partial = step_alloc(step, (size_t)doubles_max, sizeof(double), e);
-        if (!shard->grads || !shard->labels || !shard->partial)
-            return false;
+    step->memory[thread] = memory;
+    frame->plan = plan;
+    frame->capacity = n;
+    frame->stages = (struct cnn_buffers *)(void *)memory;
+    cnn_placement_apply(step->placement, step->whole, memory + table, frame);
+    frame->scratch = (float *)(void *)(memory + table + local);
+    frame->fan_grad = (float *)(void *)(memory + table + local + scratch);
+    float *transposed = step->transposed;
+    for (int i = 0; i < plan->stage_count; i++) {
+        const size_t floats = transposed_floats(plan, i);
+        frame->stages[i].transposed = floats > 0 ? transposed : NULL;
+        transposed += floats;
     }
     return true;
 }
 
-static bool workspaces_init(struct cnn_step *step, int capacity, struct err *e)
+/* No more than there are shards, or parts of the largest product. */
+static int useful_threads(const struct cnn_step *step, int threads)
 {
-    int count = step->sync_count > 0 ? step->shard_max : step->threads;
-    step->workspaces = step_alloc(step, (size_t)count, sizeof(struct cnn_workspace *), e);
-    if (!step->workspaces)
-        return false;
-    step->workspace_count = count;
-    for (int i = 0; i < count; i++) {
-        step->workspaces[i] = cnn_workspace_new(step->net, capacity, CNN_TRAIN, e);
-        if (!step->workspaces[i])
-            return false;
-        step->bytes += cnn_workspace_bytes(step->workspaces[i]);
+    int most = step->shard_max;
+    for (int i = 0; i < step->plan->stage_count; i++) {
+        const struct cnn_node *node = cnn_stage_node(step->plan, i);
+        const int parts =
+            runs_in_parts(step->plan, i) ? node->op->backward_parts(node, step->batch_max) : 0;
+        most = parts > most ? parts : most;
     }
+    return threads < most ? threads : most;
+}
+
+static bool frames_init(struct cnn_step *step, int threads, struct err *e)
+{
+    size_t floats = 0;
+    for (int i = 0; i < step->plan->stage_count; i++)
+        floats += transposed_floats(step->plan, i);
+    step->threads = useful_threads(step, threads);
+    const size_t count = (size_t)step->threads;
+    if (!(step->whole = step_alloc(step, step->placement->whole_bytes, 1, e)) ||
+        !(step->transposed = step_alloc(step, floats, sizeof(float), e)) ||
+        !(step->frames = step_alloc(step, count, sizeof *step->frames, e)) ||
+        !(step->memory = step_alloc(step, count, sizeof *step->memory, e)))
+        return false;
+    for (int t = 0; t < step->threads; t++)
+        if (!frame_init(step, t, e))
+            return false;
     return true;
 }
 
 struct cnn_step *cnn_step_new(struct cnn_net *net, int batch_max, struct cnn_loss loss, int threads,
                               struct err *e)
 {
-    CHECK(batch_max >= 1 && threads >= 1);
+    CHECK(batch_max >= 1 && batch_max <= CNN_BATCH_MAX && threads >= 1);
     struct cnn_step *step = memory_new(1, sizeof *step, e);
     if (!step)
         return NULL;
@@ -177,37 +285,40 @@ struct cnn_step *cnn_step_new(struct cnn_net *net, int batch_max, struct cnn_los
     step->loss = loss;
     step->batch_max = batch_max;
     step->bytes = sizeof *step;
-    step->shard_max = shard_count(net->param_count, batch_max);
-    step->threads = threads < step->shard_max ? threads : step->shard_max;
-    int capacity = shard_capacity(net->param_count, batch_max), doubles_max;
-    if (!sync_init(step, &doubles_max, e) || !shards_init(step, capacity, doubles_max, e) ||
-        !workspaces_init(step, capacity, e)) {
-        cnn_step_free(step);
-        return NULL;
-    }
-    return step;
+    if ((step->plan = cnn_plan_new(net, CNN_FOR_TRAINING, e)) &&
+        (step->phases = cnn_phases_new(step->plan, e)) &&
+        (step->placement = cnn_placement_new(step->phases, batch_max, e)) && syncs_init(step, e) &&
+        shards_init(step, e) && ranges_init(step, e) && frames_init(step, threads, e))
+        return step;
+    cnn_step_free(step);
+    return NULL;
 }
 
 void cnn_step_free(struct cnn_step *step)
 {
     if (!step)
         return;
-    for (int i = 0; i < step->workspace_count; i++)
-        cnn_workspace_free(step->workspaces[i]);
-    free(step->workspaces);
-    for (int s = 0; step->shards && s < step->shard_max; s++) {
-        free(step->shards[s].grads);
-        free(step->shards[s].labels);
-        free(step->shards[s].partial);
-    }
+    for (int t = 0; step->memory && t < step->threads; t++)
+        free(step->memory[t]);
+    free(step->memory);
+    free(step->frames);
+    free(step->whole);
+    free(step->transposed);
+    free(step->labels);
     free(step->shards);
-    for (int i = 0; i < step->sync_count; i++) {
-        free(step->sync[i].up);
-        free(step->sync[i].down);
-    }
+    free(step->shard_at);
+    free(step->shard_grads);
+    free(step->partials);
     free(step->sync);
+    free(step->syncs);
     free(step->up);
     free(step->down);
+    free(step->grads);
+    free(step->ranges);
+    free(step->squares);
+    free(step->placement);
+    free(step->phases);
+    free(step->plan);
     free(step);
 }
 
@@ -216,177 +327,312 @@ size_t cnn_step_bytes(const struct cnn_step *step)
     return step->bytes;
 }
 
-float *cnn_step_grads(struct cnn_step *step)
+const float *cnn_step_grads(const struct cnn_step *step)
 {
-    return step->shards[0].grads;
+    return step->grads;
 }
 
-static struct cnn_workspace *shard_workspace(const struct cnn_step *step, int s)
+/* ---- phases by samples ---- */
+
+static const struct cnn_frame *own_frame(const struct cnn_step *step)
 {
-    return step->workspaces[step->sync_count > 0 ? s : omp_get_thread_num()];
+    return &step->frames[omp_get_thread_num()];
 }
 
-static struct cnn_run shard_run(const struct batch *batch, int s, const double *const *sync)
+/* Part `part` of `parts`, as even as can be, of n things. */
+static int part_first(int n, int parts, int part)
 {
-    struct shard *shard = &batch->step->shards[s];
+    return (int)((long long)n * part / parts);
+}
+
+/* Samples first .. end-1 of the batch; shard: whose gradients they add to, or -1. */
+static struct cnn_run run_of(const struct batch *batch, int first, int end, int shard)
+{
     return (struct cnn_run){
-        .n = shard->n,
-        .first_sample = shard->first,
+        .n = end - first,
+        .first_sample = first,
         .batch_count = batch->n,
         .training = true,
         .seed = batch->seed,
         .step = batch->number,
-        .sync = sync,
-        .grads = shard->grads,
+        .grads = shard < 0 ? batch->step->grads : batch->step->shards[shard].grads,
+        .grads_at = shard < 0 ? NULL : batch->step->shard_at,
     };
 }
 
-/* Gathers the shard's samples and labels; its gradients become 0. */
-static void shard_begin(const struct batch *batch, int s)
+static struct cnn_run shard_run(const struct batch *batch, int s)
 {
-    struct cnn_step *step = batch->step;
+    return run_of(batch, part_first(batch->n, batch->shard_count, s),
+                  part_first(batch->n, batch->shard_count, s + 1), s);
+}
+
+static void fetch_samples(const struct batch *batch, const struct cnn_run *run)
+{
+    const struct cnn_frame *frame = own_frame(batch->step);
+    const uint32_t *index = batch->index + run->first_sample;
+    cnn_samples_gather(batch->samples, index, 0, run->n, cnn_run_map(frame, run, CNN_FROM_INPUT));
+    for (int i = 0; i < run->n; i++)
+        batch->step->labels[run->first_sample + i] = batch->samples->labels[index[i]];
+}
+
+static void compute_loss(const struct batch *batch, const struct cnn_run *run, int s)
+{
+    const struct cnn_step *step = batch->step;
     struct shard *shard = &step->shards[s];
-    shard->first = (int)((long long)s * batch->n / batch->shard_count);
-    shard->n = (int)((long long)(s + 1) * batch->n / batch->shard_count) - shard->first;
-    const uint32_t *index = batch->index + shard->first;
-    cnn_samples_gather(batch->samples, index, 0, shard->n,
-                       cnn_workspace_input(shard_workspace(step, s)));
-    for (int i = 0; i < shard->n; i++)
-        shard->labels[i] = batch->samples->labels[index[i]];
-    memset(shard->grads, 0, step->net->param_count * sizeof(float));
+    const int last = step->plan->stage_count - 1, classes = cnn_net_output(step->net)->c;
+    const float *out = cnn_run_map(own_frame(step), run, last);
+    const uint16_t *labels = step->labels + run->first_sample;
+    shard->loss += cnn_loss_eval(step->loss, run->n, classes, out, labels, 1.0f / (float)batch->n,
+                                 cnn_run_grad(own_frame(step), run, last));
+    for (int i = 0; i < run->n; i++)
+        shard->correct += cnn_argmax(out + (size_t)i * (size_t)classes, classes) == labels[i];
 }
 
-static void shard_loss(const struct batch *batch, int s)
+static void some_up(const struct batch *batch, int phase, struct cnn_run *run)
 {
-    struct cnn_step *step = batch->step;
-    struct shard *shard = &step->shards[s];
-    struct cnn_workspace *ws = shard_workspace(step, s);
-    const float *out = cnn_workspace_map(ws, -1);
-    int classes = cnn_net_output(step->net)->c;
-    shard->loss = cnn_loss_eval(step->loss, shard->n, classes, out, shard->labels,
-                                1.0f / (float)batch->n, cnn_workspace_output_grad(ws));
-    shard->correct = 0;
-    for (int i = 0; i < shard->n; i++)
-        shard->correct += cnn_argmax(out + (size_t)i * classes, classes) == shard->labels[i];
+    const struct cnn_phase *it = &batch->step->phases->list[phase];
+    if (phase == 0)
+        fetch_samples(batch, run);
+    run->sync = batch->step->up;
+    cnn_run_forward(own_frame(batch->step), run, it->first, it->end);
 }
 
-/* Segment i upwards: to the front of sync node i, and this shard's sums there. */
-static void shard_up(const struct batch *batch, int s, int i)
+static void some_down(const struct batch *batch, int phase, struct cnn_run *run)
 {
-    struct cnn_step *step = batch->step;
-    struct cnn_workspace *ws = shard_workspace(step, s);
-    if (i == 0)
-        shard_begin(batch, s);
-    struct cnn_run run = shard_run(batch, s, step->up);
-    int node = step->sync[i].node;
-    cnn_run_forward(ws, &run, i > 0 ? step->sync[i - 1].node : 0, node);
-    cnn_run_forward_sums(ws, &run, node, step->shards[s].partial);
+    int first, end;
+    cnn_phase_down(batch->step->phases, phase, &first, &end);
+    run->sync = batch->step->down;
+    cnn_run_backward(own_frame(batch->step), run, first, end);
 }
 
-/* From the last sync node to the loss and back, down to that node's backward sums; without sync
- * nodes, the whole way. */
-static void shard_turn(const struct batch *batch, int s)
-{
-    struct cnn_step *step = batch->step;
-    struct cnn_workspace *ws = shard_workspace(step, s);
-    int last = step->sync_count > 0 ? step->sync[step->sync_count - 1].node : -1;
-    if (last < 0)
-        shard_begin(batch, s);
-    struct cnn_run run = shard_run(batch, s, step->up);
-    cnn_run_forward(ws, &run, last < 0 ? 0 : last, step->net->node_count);
-    shard_loss(batch, s);
-    run.sync = step->down;
-    cnn_run_backward_begin(ws);
-    cnn_run_backward(ws, &run, last + 1, step->net->node_count);
-    if (last >= 0)
-        cnn_run_backward_sums(ws, &run, last, step->shards[s].partial);
-}
+enum way { UP, TURN, DOWN };
 
-/* Segment i downwards: from sync node i to the sums of the one below it. */
-static void shard_down(const struct batch *batch, int s, int i)
+/* A shard's way through a phase, a few samples at a time, and its sums at the end of it. */
+static void shard_through(const struct batch *batch, int s, int phase, enum way way)
 {
-    struct cnn_step *step = batch->step;
-    struct cnn_workspace *ws = shard_workspace(step, s);
-    struct cnn_run run = shard_run(batch, s, step->down);
-    int below = i > 0 ? step->sync[i - 1].node : -1;
-    cnn_run_backward(ws, &run, below + 1, step->sync[i].node + 1);
-    if (below >= 0)
-        cnn_run_backward_sums(ws, &run, below, step->shards[s].partial);
+    const struct cnn_step *step = batch->step;
+    const struct cnn_run whole = shard_run(batch, s);
+    const int parts = (whole.n - 1) / step->placement->samples + 1;
+    for (int i = 0; i < parts; i++) {
+        const int first = whole.first_sample + part_first(whole.n, parts, i);
+        const int end = whole.first_sample + part_first(whole.n, parts, i + 1);
+        struct cnn_run run = run_of(batch, first, end, s);
+        if (way != DOWN)
+            some_up(batch, phase, &run);
+        if (way == TURN)
+            compute_loss(batch, &run, s);
+        if (way != UP)
+            some_down(batch, phase, &run);
+    }
+    const int up = step->phases->list[phase].sync, down = cnn_phase_down_sync(step->phases, phase);
+    if (way == UP && up >= 0)
+        cnn_run_forward_sums(own_frame(step), &whole, up, step->shards[s].partial);
+    if (way != UP && down >= 0)
+        cnn_run_backward_sums(own_frame(step), &whole, down, step->shards[s].partial);
 }
 
 static void total_partials(const struct batch *batch, int doubles, double *total)
 {
-    memset(total, 0, (size_t)doubles * sizeof(double));
-    for (int s = 0; s < batch->shard_count; s++) {
+    memset(total, 0, (size_t)doubles * sizeof *total);
+    for (int s = 0; s < batch->shard_count; s++)
         for (int i = 0; i < doubles; i++)
             total[i] += batch->step->shards[s].partial[i];
-    }
 }
 
-/* Adds one range of every shard's gradients, in shard order, into shard 0's. */
-static void reduce_range(const struct batch *batch, size_t first)
+static void shard_clear(const struct batch *batch, int s)
 {
-    struct shard *shards = batch->step->shards;
-    size_t count = batch->step->net->param_count - first;
-    count = count < REDUCE_BLOCK ? count : REDUCE_BLOCK;
-    float *restrict sum = shards[0].grads + first;
+    struct shard *shard = &batch->step->shards[s];
+    shard->loss = 0;
+    shard->correct = 0;
+    memset(shard->grads, 0, batch->step->shard_params * sizeof *shard->grads);
+}
+
+/* From here on, every thread of the team calls each function, and each `for` and `single` ends in
+ * a barrier. */
+
+static void phase_by_samples(const struct batch *batch, int phase, enum way way)
+{
+    const struct cnn_step *step = batch->step;
+#pragma omp for schedule(dynamic, 1)
+    for (int s = 0; s < batch->shard_count; s++) {
+        if (way != DOWN && phase == 0)
+            shard_clear(batch, s);
+        shard_through(batch, s, phase, way);
+    }
+    const int sync =
+        way == UP ? step->phases->list[phase].sync : cnn_phase_down_sync(step->phases, phase);
+    if (sync < 0)
+        return;
+    const struct sync_stage *to = &step->syncs[sync];
+#pragma omp single
+    total_partials(batch, to->doubles, way == UP ? to->up : to->down);
+}
+
+/* ---- phases in parts ---- */
+
+static void parts_up(const struct batch *batch, int stage)
+{
+    const struct cnn_node *node = cnn_stage_node(batch->step->plan, stage);
+    const struct cnn_run run = run_of(batch, 0, batch->n, -1);
+    const struct cnn_pass pass = cnn_stage_pass(own_frame(batch->step), &run, stage);
+    const int parts = node->op->forward_parts(node, batch->n);
+#pragma omp for schedule(static)
+    for (int part = 0; part < parts; part++)
+        node->op->forward_part(node, &pass, part);
+}
+
+static void parts_down(const struct batch *batch, int stage)
+{
+    const struct cnn_frame *frame = own_frame(batch->step);
+    const struct cnn_node *node = cnn_stage_node(batch->step->plan, stage);
+    const struct cnn_run run = run_of(batch, 0, batch->n, -1);
+    const struct cnn_pass pass = cnn_stage_backward_pass(frame, &run, stage);
+    const int parts = node->op->backward_parts(node, batch->n);
+    if (batch->step->plan->stages[stage].tail.act != KERNEL_LINEAR) {
+#pragma omp for schedule(static)
+        for (int s = 0; s < batch->shard_count; s++) {
+            const struct cnn_run some = shard_run(batch, s);
+            cnn_stage_activation_backward(frame, &some, stage);
+        }
+    }
+#pragma omp for schedule(static)
+    for (int part = 0; part < parts; part++)
+        node->op->backward_part(node, &pass, part);
+}
+
+/* ---- after the gradient ---- */
+
+/* Sum of squares in four lanes, so that additions need not wait for each other. */
+static double sum_of_squares(const float *x, size_t n)
+{
+    double lanes[4] = {0};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int lane = 0; lane < 4; lane++)
+            lanes[lane] += (double)x[i + lane] * x[i + lane];
+    for (; i < n; i++)
+        lanes[0] += (double)x[i] * x[i];
+    return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+}
+
+/* Adds one range of every shard's gradients, in shard order. */
+static void add_shards(const struct batch *batch, const struct range *range)
+{
+    const struct shard *shards = batch->step->shards;
+    float *restrict sum = batch->step->grads + range->at;
+    memcpy(sum, shards[0].grads + range->shard_at, range->count * sizeof *sum);
     for (int s = 1; s < batch->shard_count; s++) {
-        const float *restrict grads = shards[s].grads + first;
-        for (size_t i = 0; i < count; i++)
+        const float *restrict grads = shards[s].grads + range->shard_at;
+        for (size_t i = 0; i < range->count; i++)
             sum[i] += grads[i];
     }
 }
 
-/* Every thread of the team calls this. Each `for` and `single` ends in a barrier. */
-static void batch_run(const struct batch *batch)
+/* Of what all threads have left behind. */
+static struct cnn_step_result result_of(const struct batch *batch)
+{
+    const struct cnn_step *step = batch->step;
+    struct cnn_step_result result = {0};
+    for (int s = 0; s < batch->shard_count; s++) {
+        result.loss += step->shards[s].loss;
+        result.correct += step->shards[s].correct;
+    }
+    result.loss /= batch->n;
+    double squares = 0;
+    for (size_t r = 0; r < step->range_count; r++)
+        squares += step->squares[r];
+    result.norm = sqrt(squares);
+    return result;
+}
+
+static void update_range(const struct batch *batch, const struct range *range, float scale)
+{
+    float *grads = batch->step->grads + range->at;
+    for (size_t i = 0; scale < 1 && i < range->count; i++)
+        grads[i] *= scale;
+    cnn_optim_update(batch->update->optim, batch->step->net->params, batch->step->grads, range->at,
+                     range->count);
+}
+
+static void finish_gradient(const struct batch *batch)
 {
     struct cnn_step *step = batch->step;
-    int shards = batch->shard_count;
-    for (int i = 0; i < step->sync_count; i++) {
-#pragma omp for schedule(dynamic, 1)
-        for (int s = 0; s < shards; s++)
-            shard_up(batch, s, i);
-#pragma omp single
-        total_partials(batch, step->sync[i].doubles, step->sync[i].up);
-    }
-#pragma omp for schedule(dynamic, 1)
-    for (int s = 0; s < shards; s++)
-        shard_turn(batch, s);
-    for (int i = step->sync_count - 1; i >= 0; i--) {
-#pragma omp single
-        total_partials(batch, step->sync[i].doubles, step->sync[i].down);
-#pragma omp for schedule(dynamic, 1)
-        for (int s = 0; s < shards; s++)
-            shard_down(batch, s, i);
-    }
 #pragma omp for schedule(static)
-    for (size_t first = 0; first < step->net->param_count; first += REDUCE_BLOCK)
-        reduce_range(batch, first);
+    for (size_t r = 0; r < step->range_count; r++) {
+        const struct range *range = &step->ranges[r];
+        if (range->sharded)
+            add_shards(batch, range);
+        step->squares[r] = sum_of_squares(step->grads + range->at, range->count);
+    }
+}
+
+static void update_params(const struct batch *batch)
+{
+    const struct cnn_step *step = batch->step;
+    const struct cnn_step_result result = result_of(batch); /* each thread for itself */
+    const double limit = batch->update->clip_norm;
+    const float scale = limit > 0 && result.norm > limit ? (float)(limit / result.norm) : 1;
+    if (!isfinite(result.loss) || !isfinite(result.norm))
+        return;
+#pragma omp for schedule(static)
+    for (size_t r = 0; r < step->range_count; r++)
+        update_range(batch, &step->ranges[r], scale);
+}
+
+static void transpose_weights(const struct batch *batch)
+{
+    const struct cnn_step *step = batch->step;
+#pragma omp for schedule(dynamic, 1)
+    for (int i = 0; i < step->plan->stage_count; i++)
+        cnn_stage_transpose(&step->frames[0], i);
+}
+
+static void batch_run(const struct batch *batch)
+{
+    const struct cnn_phases *phases = batch->step->phases;
+    const int turn = phases->count - 1;
+    transpose_weights(batch);
+    for (int p = 0; p < turn; p++) {
+        if (phases->list[p].in_parts)
+            parts_up(batch, phases->list[p].first);
+        else
+            phase_by_samples(batch, p, UP);
+    }
+    phase_by_samples(batch, turn, TURN);
+    for (int p = turn - 1; p >= 0; p--) {
+        if (phases->list[p].in_parts)
+            parts_down(batch, phases->list[p].first);
+        else
+            phase_by_samples(batch, p, DOWN);
+    }
+    finish_gradient(batch);
+    if (batch->update)
+        update_params(batch);
+}
+
+static struct cnn_step_result step_run(struct batch *batch)
+{
+    struct cnn_step *step = batch->step;
+    CHECK(batch->n >= 1 && batch->n <= step->batch_max);
+    batch->shard_count = shard_count(step->shard_params, batch->n);
+#pragma omp parallel num_threads(step->threads)
+    batch_run(batch);
+    cnn_net_update_stats(step->net, step->up, batch->n);
+    return result_of(batch);
 }
 
 struct cnn_step_result cnn_step_run(struct cnn_step *step, const struct cnn_samples *samples,
                                     const uint32_t *index, int n, uint64_t seed, uint64_t number)
 {
-    CHECK(n >= 1 && n <= step->batch_max);
-    struct batch batch = {
-        .step = step,
-        .samples = samples,
-        .index = index,
-        .n = n,
-        .shard_count = shard_count(step->net->param_count, n),
-        .seed = seed,
-        .number = number,
-    };
-#pragma omp parallel num_threads(step->threads)
-    batch_run(&batch);
+    struct batch batch = {step, samples, index, n, 0, seed, number, NULL};
+    return step_run(&batch);
+}
 
-    struct cnn_step_result result = {0};
-    for (int s = 0; s < batch.shard_count; s++) {
-        result.loss += step->shards[s].loss;
-        result.correct += step->shards[s].correct;
-    }
-    result.loss /= n;
-    if (step->sync_count > 0)
-        cnn_net_update_stats(step->net, step->up, n);
-    return result;
+struct cnn_step_result cnn_step_train(struct cnn_step *step, const struct cnn_samples *samples,
+                                      const uint32_t *index, int n, uint64_t seed, uint64_t number,
+                                      const struct cnn_step_update *update)
+{
+    struct batch batch = {step, samples, index, n, 0, seed, number, update};
+    cnn_optim_begin(update->optim, update->lr);
+    return step_run(&batch);
 }

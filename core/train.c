@@ -154,16 +154,20 @@ static bool run_batch(struct trainer *t, int epoch, int batch, uint32_t first, i
 {
     const struct cnn_train_config *config = t->config;
     int64_t number = (int64_t)(epoch - 1) * t->batches + batch - 1;
-    *result = cnn_step_run(t->step, t->train, t->order + first, n, config->seed, (uint64_t)number);
-    if (!isfinite(result->loss))
-        return err_set(e, ERR_DIVERGED, "non-finite loss at epoch %d, batch %d", epoch, batch);
-    float *grads = cnn_step_grads(t->step);
-    if (!isfinite(cnn_clip_norm(grads, t->net->param_count, config->clip_norm)))
-        return err_set(e, ERR_DIVERGED, "non-finite loss gradient at epoch %d, batch %d", epoch,
-                       batch);
     report->lr = cnn_schedule_lr(&config->schedule, config->optimizer.lr, number, t->batches,
                                  config->epochs);
-    cnn_optim_step(t->optim, t->net->params, grads, report->lr, config->threads);
+    const struct cnn_step_update update = {
+        .optim = t->optim,
+        .lr = report->lr,
+        .clip_norm = config->clip_norm,
+    };
+    *result = cnn_step_train(t->step, t->train, t->order + first, n, config->seed, (uint64_t)number,
+                             &update);
+    if (!isfinite(result->loss))
+        return err_set(e, ERR_DIVERGED, "non-finite loss at epoch %d, batch %d", epoch, batch);
+    if (!isfinite(result->norm))
+        return err_set(e, ERR_DIVERGED, "non-finite loss gradient at epoch %d, batch %d", epoch,
+                       batch);
     return true;
 }
 

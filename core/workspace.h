@@ -1,7 +1,8 @@
-/* workspace.h - everything one caller writes while it runs a net.
+/* workspace.h - a net run node by node, with every feature map kept to be looked at.
  *
- * Belongs to one thread at a time. Sized when made; running allocates nothing. A workspace of
- * mode CNN_TRAIN also holds the gradients of feature maps and what layers keep for backward.
+ * The plain way, against which the fast ones (step.h, predictor.h) are tested. Belongs to one
+ * thread at a time. Sized when made; running allocates nothing. A workspace of mode CNN_TRAIN also
+ * holds the gradients of feature maps and what layers keep for backward.
  */
 #ifndef STRIDED_WORKSPACE_H
 #define STRIDED_WORKSPACE_H
@@ -11,6 +12,7 @@
 enum cnn_mode { CNN_INFER, CNN_TRAIN };
 
 struct cnn_workspace;
+struct cnn_frame; /* engine.h */
 
 /* For up to `capacity` samples at a time; borrows net, which must outlive it. */
 struct cnn_workspace *cnn_workspace_new(const struct cnn_net *net, int capacity, enum cnn_mode mode,
@@ -23,6 +25,13 @@ size_t cnn_workspace_bytes(const struct cnn_workspace *ws);
 float *cnn_workspace_input(struct cnn_workspace *ws);
 /* A node's feature map after a run, channels-last; -1 is the net's last node. */
 const float *cnn_workspace_map(const struct cnn_workspace *ws, int node);
+
+/* For cnn_run_forward and so on; stage i is node i. Backward reads transposed weights: made from
+ * the net's present parameters by cnn_workspace_transpose (mode CNN_TRAIN). */
+const struct cnn_frame *cnn_workspace_frame(const struct cnn_workspace *ws);
+void cnn_workspace_transpose(struct cnn_workspace *ws);
+/* Where the loss writes its gradient: [n, out]. Mode CNN_TRAIN. */
+float *cnn_workspace_output_grad(struct cnn_workspace *ws);
 
 /* Inference on the first n samples of the input buffer; serial. Returns the output, [n, units],
  * valid until the next run. */

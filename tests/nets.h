@@ -8,6 +8,7 @@
 #include "engine.h"
 #include "layout.h"
 #include "memory.h"
+#include "workspace.h"
 
 /* [C,W], [C,H,W] or [C,D,H,W] by how many numbers are not 0. */
 static inline struct cnn_shape net_shape(long long c, long long a, long long b, long long d)

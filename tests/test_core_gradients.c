@@ -21,7 +21,7 @@ struct bench {
     const struct cnn_node *node;
     float *in[CNN_INPUTS_MAX], *din[CNN_INPUTS_MAX];
     float *params, *dparams, *stats;
-    float *out, *weight, *scratch;
+    float *out, *weight, *scratch, *transposed;
     char *kept;
     double *up, *down; /* totals of the sums over the batch */
 };
@@ -60,6 +60,7 @@ static struct cnn_pass shard_pass(const struct bench *b, int shard, const double
         .batch_count = SAMPLES,
         .dout = b->weight + first * out_count(b),
         .dparams = b->dparams,
+        .transposed = b->transposed,
     };
     for (int k = 0; k < b->node->input_count; k++) {
         pass.in[k] = b->in[k] + first * in_count(b, k);
@@ -72,7 +73,7 @@ typedef void sums_fn(const struct cnn_node *node, const struct cnn_pass *pass, d
 
 static void total_sums(const struct bench *b, sums_fn *sums, double *total)
 {
-    int count = cnn_node_sync_doubles(b->node);
+    int count = b->node->op->sync_doubles ? b->node->op->sync_doubles(b->node) : 0;
     double part[64];
     ck_assert_int_le(count, 64);
     memset(total, 0, (size_t)count * sizeof *total);
@@ -95,6 +96,8 @@ static void bench_forward(const struct bench *b)
 
 static void bench_backward(const struct bench *b)
 {
+    if (b->node->op->transpose)
+        b->node->op->transpose(b->node, b->params, b->transposed);
     total_sums(b, b->node->op->backward_sums, b->down);
     for (int s = 0; s < SHARDS; s++) {
         struct cnn_pass pass = shard_pass(b, s, b->down);
@@ -145,7 +148,8 @@ static struct bench bench_new(const struct cnn_net *net, int node, bool spaced)
     fill_uniform(b.weight, SAMPLES * out_count(&b), &rng);
     b.kept = (char *)net_floats(SAMPLES * kept_bytes(&b) / sizeof(float) + 1);
     const struct cnn_op *op = b.node->op;
-    b.scratch = net_floats(op->scratch_floats ? op->scratch_floats(b.node, SAMPLES) : 0);
+    b.scratch = net_floats(op->scratch_floats ? op->scratch_floats(b.node, NULL, SAMPLES) : 0);
+    b.transposed = net_floats(op->transposed_floats ? op->transposed_floats(b.node) : 0);
     b.up = (double *)(void *)net_floats(128);
     b.down = b.up + 32;
     return b;
@@ -163,6 +167,7 @@ static void bench_free(struct bench *b)
     free(b->weight);
     free(b->kept);
     free(b->scratch);
+    free(b->transposed);
     free(b->up);
 }
 
@@ -430,7 +435,7 @@ END_TEST
 static double net_loss(const struct cnn_net *net, struct cnn_workspace *ws, const float *weight)
 {
     struct cnn_run run = {.n = SAMPLES, .batch_count = SAMPLES, .training = true, .seed = 5};
-    cnn_run_forward(ws, &run, 0, net->node_count);
+    cnn_run_forward(cnn_workspace_frame(ws), &run, 0, net->node_count);
     const float *out = cnn_workspace_map(ws, -1);
     double loss = 0;
     for (size_t i = 0; i < SAMPLES * cnn_shape_count(cnn_net_output(net)); i++)
@@ -456,10 +461,10 @@ static void check_whole_net(struct cnn_spec *spec)
     memcpy(cnn_workspace_output_grad(ws), weight, outputs * sizeof *weight);
     struct cnn_run run = {
         .n = SAMPLES, .batch_count = SAMPLES, .training = true, .seed = 5, .grads = grads};
-    cnn_run_backward_begin(ws);
+    cnn_workspace_transpose(ws);
     /* In two ranges, as around a batch-norm. */
-    cnn_run_backward(ws, &run, net->node_count / 2, net->node_count);
-    cnn_run_backward(ws, &run, 0, net->node_count / 2);
+    cnn_run_backward(cnn_workspace_frame(ws), &run, net->node_count / 2, net->node_count);
+    cnn_run_backward(cnn_workspace_frame(ws), &run, 0, net->node_count / 2);
     for (size_t i = 0; i < net->param_count; i++) {
         float original = net->params[i];
         net->params[i] = original - STEP;

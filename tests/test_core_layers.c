@@ -163,8 +163,10 @@ START_TEST(conv_worked_gradients)
     count_up(x, 16, 1);
     cnn_net_import(net, 0, weight);
     struct cnn_node *node = &net->nodes[0];
-    float *scratch = net_floats(node->op->scratch_floats(node, 1));
+    float *scratch = net_floats(node->op->scratch_floats(node, NULL, 1));
     float *grads = net_floats(net->param_count);
+    float *transposed = net_floats(node->op->transposed_floats(node));
+    node->op->transpose(node, net->params, transposed);
     struct cnn_pass pass = {.n = 1,
                             .training = true,
                             .in = {x},
@@ -174,7 +176,8 @@ START_TEST(conv_worked_gradients)
                             .batch_count = 1,
                             .dout = dout,
                             .din = {din},
-                            .dparams = grads};
+                            .dparams = grads,
+                            .transposed = transposed};
     node->op->forward(node, &pass);
     cnn_layout_to_canonical(&node->out, y, canonical);
     harness_close(canonical, out, 8, 1e-6, "out");
@@ -188,6 +191,7 @@ START_TEST(conv_worked_gradients)
     cnn_net_export(net, 1, exported);
     harness_close(exported, grad_bias, 2, 1e-6, "grad_bias");
     free(scratch);
+    free(transposed);
     free(grads);
     cnn_net_free(net);
 }
@@ -508,7 +512,7 @@ static void drop(const struct cnn_net *net, uint64_t seed, uint64_t step, int fi
                           .training = true,
                           .seed = seed,
                           .step = step};
-    cnn_run_forward(ws, &run, 0, net->node_count);
+    cnn_run_forward(cnn_workspace_frame(ws), &run, 0, net->node_count);
     memcpy(out, cnn_workspace_map(ws, -1), count * sizeof *out);
     cnn_workspace_free(ws);
 }
@@ -567,14 +571,14 @@ START_TEST(batch_norm_normalises_by_the_batch_and_moves_its_statistics)
     memcpy(cnn_workspace_input(ws), (const float[]){1, 3, 5, 7}, 4 * sizeof(float));
     net->params[0] = 2; /* scale */
     net->params[1] = 1; /* shift */
-    ck_assert_int_eq(cnn_node_sync_doubles(&net->nodes[0]), 2);
+    ck_assert_int_eq(cnn_stage_sync_doubles(cnn_workspace_frame(ws)->plan, 0), 2);
     double sums[2];
     const double *sync[] = {sums};
     struct cnn_run run = {.n = 2, .batch_count = 2, .training = true, .sync = sync};
-    cnn_run_forward_sums(ws, &run, 0, sums);
+    cnn_run_forward_sums(cnn_workspace_frame(ws), &run, 0, sums);
     ck_assert_double_eq(sums[0], 16);
     ck_assert_double_eq(sums[1], 84);
-    cnn_run_forward(ws, &run, 0, 1);
+    cnn_run_forward(cnn_workspace_frame(ws), &run, 0, 1);
     const float unit = 2 / sqrtf(5.00001f);
     const float expected[] = {1 - 3 * unit, 1 - unit, 1 + unit, 1 + 3 * unit};
     harness_close(cnn_workspace_map(ws, 0), expected, 4, 1e-6, "batch_norm");
@@ -603,8 +607,8 @@ START_TEST(batch_norm_of_a_constant_is_its_shift)
     double sums[2];
     const double *sync[] = {sums};
     struct cnn_run run = {.n = 1, .batch_count = 1, .training = true, .sync = sync};
-    cnn_run_forward_sums(ws, &run, 0, sums);
-    cnn_run_forward(ws, &run, 0, 1);
+    cnn_run_forward_sums(cnn_workspace_frame(ws), &run, 0, sums);
+    cnn_run_forward(cnn_workspace_frame(ws), &run, 0, 1);
     harness_close(cnn_workspace_map(ws, 0), (const float[]){0, 0, 0, 0}, 4, 1e-2, "constant");
     cnn_workspace_free(ws);
     cnn_net_free(net);

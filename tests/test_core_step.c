@@ -4,6 +4,7 @@
 #include "engine.h"
 #include "small_nets.h"
 #include "step.h"
+#include "workspace.h"
 
 static const struct cnn_loss cross_entropy = {.type = CNN_CROSS_ENTROPY};
 static const uint64_t seed = 3, number = 17;
@@ -35,11 +36,11 @@ static double whole_batch(const struct cnn_net *net, const struct cnn_samples *s
     for (int i = 0; i < n; i++)
         labels[i] = samples->labels[index[i]];
     cnn_samples_gather(samples, index, 0, n, cnn_workspace_input(ws));
-    cnn_run_forward(ws, &run, 0, net->node_count);
+    cnn_run_forward(cnn_workspace_frame(ws), &run, 0, net->node_count);
     double sum = cnn_loss_eval(cross_entropy, n, SMALL_CLASSES, cnn_workspace_map(ws, -1), labels,
                                1.0f / (float)n, cnn_workspace_output_grad(ws));
-    cnn_run_backward_begin(ws);
-    cnn_run_backward(ws, &run, 0, net->node_count);
+    cnn_workspace_transpose(ws);
+    cnn_run_backward(cnn_workspace_frame(ws), &run, 0, net->node_count);
     cnn_workspace_free(ws);
     return sum / n;
 }
@@ -202,11 +203,13 @@ START_TEST(correct_counts_samples_whose_largest_output_is_their_label)
 }
 END_TEST
 
-START_TEST(bytes_cover_the_gradient_blocks)
+START_TEST(bytes_cover_gradients_and_the_batch)
 {
     struct cnn_net *net = small_net(SMALL_NORM);
     struct cnn_step *small = make_step(net, 8, 1), *large = make_step(net, SMALL_SAMPLES, 1);
-    ck_assert_uint_ge(cnn_step_bytes(small), 8 * net->param_count * sizeof(float));
+    ck_assert_uint_ge(cnn_step_bytes(small), net->param_count * sizeof(float));
+    ck_assert_uint_gt(cnn_step_bytes(large),
+                      SMALL_SAMPLES * cnn_shape_count(&net->input) * sizeof(float));
     ck_assert_uint_gt(cnn_step_bytes(large), cnn_step_bytes(small));
     cnn_step_free(small);
     cnn_step_free(large);
@@ -215,9 +218,101 @@ START_TEST(bytes_cover_the_gradient_blocks)
 }
 END_TEST
 
+/* A net of many dense weights: they have one gradient, not one a shard. */
+START_TEST(dense_layers_cost_one_gradient)
+{
+    struct err e = {0};
+    struct cnn_spec spec = {.input = {.c = 500, .size = {1, 1, 1}}};
+    small_layer(&spec, CNN_DENSE)->u.dense.units = 400;
+    struct cnn_net *net = cnn_net_new(&spec, &e);
+    ck_assert_ptr_nonnull(net);
+    struct cnn_step *step = make_step(net, 64, 2);
+    ck_assert_uint_lt(cnn_step_bytes(step), 2 * net->param_count * sizeof(float));
+    cnn_step_free(step);
+    cnn_net_free(net);
+    cnn_spec_clear(&spec);
+}
+END_TEST
+
+static struct cnn_optim *plain_sgd(const struct cnn_net *net, double lr)
+{
+    struct err e;
+    struct cnn_optim_config config = cnn_optim_defaults(CNN_SGD);
+    config.lr = lr;
+    struct cnn_optim *optim = cnn_optim_new(&config, net->param_count, &e);
+    ck_assert_ptr_nonnull(optim);
+    return optim;
+}
+
+/* Trains one step with SGD at rate 1: the parameters move by the gradient, clipped. */
+static void check_update(double clip_norm)
+{
+    struct cnn_samples samples = small_samples();
+    struct cnn_net *net = small_net(SMALL_PLAIN);
+    struct cnn_step *step = make_step(net, SMALL_SAMPLES, 2);
+    struct cnn_optim *optim = plain_sgd(net, 1);
+    uint32_t index[SMALL_SAMPLES];
+    fill_index(index, SMALL_SAMPLES);
+    cnn_step_run(step, &samples, index, SMALL_SAMPLES, seed, number);
+    float *expected = calloc(net->param_count, sizeof *expected);
+    double squares = 0;
+    for (size_t i = 0; i < net->param_count; i++)
+        squares += (double)cnn_step_grads(step)[i] * (double)cnn_step_grads(step)[i];
+    const double norm = sqrt(squares);
+    const double scale = clip_norm > 0 && clip_norm < norm ? clip_norm / norm : 1;
+    for (size_t i = 0; i < net->param_count; i++)
+        expected[i] = net->params[i] - (float)scale * cnn_step_grads(step)[i];
+
+    const struct cnn_step_update update = {.optim = optim, .lr = 1, .clip_norm = clip_norm};
+    struct cnn_step_result result =
+        cnn_step_train(step, &samples, index, SMALL_SAMPLES, seed, number, &update);
+    ck_assert_double_eq_tol(result.norm, norm, 1e-9);
+    harness_close(net->params, expected, net->param_count, 1e-6, "parameters");
+    free(expected);
+    cnn_optim_free(optim);
+    cnn_step_free(step);
+    cnn_net_free(net);
+    small_samples_clear(&samples);
+}
+
+START_TEST(update_follows_the_gradient_clipped_to_the_limit)
+{
+    check_update(0);
+    check_update(-1);
+    check_update(1e6);
+    check_update(0.01);
+}
+END_TEST
+
+START_TEST(a_gradient_that_is_not_finite_moves_no_parameter)
+{
+    enum { N = 16 };
+    struct cnn_samples samples = small_samples();
+    struct cnn_net *net = small_net(SMALL_PLAIN);
+    struct cnn_step *step = make_step(net, N, 2);
+    struct cnn_optim *optim = plain_sgd(net, 1);
+    uint32_t index[N];
+    fill_index(index, N);
+    ((float *)samples.x)[index[3] * SMALL_CHANNELS * SMALL_SIDE * SMALL_SIDE] = INFINITY;
+    float *before = malloc(net->state_count * sizeof *before);
+    memcpy(before, net->params, net->state_count * sizeof *before);
+    const struct cnn_step_update update = {.optim = optim, .lr = 1, .clip_norm = 1};
+    struct cnn_step_result result = cnn_step_train(step, &samples, index, N, seed, number, &update);
+    ck_assert(!isfinite(result.loss) || !isfinite(result.norm));
+    ck_assert_mem_eq(before, net->params, net->param_count * sizeof *before);
+    free(before);
+    cnn_optim_free(optim);
+    cnn_step_free(step);
+    cnn_net_free(net);
+    small_samples_clear(&samples);
+}
+END_TEST
+
 TEST_PROGRAM("core_step", gradient_equals_that_of_the_whole_batch_at_once,
              gradient_matches_finite_differences_through_batch_norm_and_dropout,
              same_bits_with_1_2_3_and_8_threads, dropout_masks_follow_seed_and_number,
              running_statistics_move_and_parameters_do_not,
              correct_counts_samples_whose_largest_output_is_their_label,
-             bytes_cover_the_gradient_blocks)
+             bytes_cover_gradients_and_the_batch, dense_layers_cost_one_gradient,
+             update_follows_the_gradient_clipped_to_the_limit,
+             a_gradient_that_is_not_finite_moves_no_parameter)

@@ -77,6 +77,7 @@ const struct cnn_op cnn_op_relu = {
     .infer = cnn_infer_same,
     .forward = relu_forward,
     .backward = relu_backward,
+    .backward_reads = CNN_READS_OUT,
 };
 
 const struct cnn_op cnn_op_leaky_relu = {
@@ -84,6 +85,7 @@ const struct cnn_op cnn_op_leaky_relu = {
     .infer = leaky_infer,
     .forward = leaky_forward,
     .backward = leaky_backward,
+    .backward_reads = CNN_READS_IN | CNN_READS_OUT,
 };
 
 const struct cnn_op cnn_op_tanh = {
@@ -91,6 +93,7 @@ const struct cnn_op cnn_op_tanh = {
     .infer = cnn_infer_same,
     .forward = tanh_forward,
     .backward = tanh_backward,
+    .backward_reads = CNN_READS_OUT,
 };
 
 const struct cnn_op cnn_op_sigmoid = {
@@ -98,4 +101,5 @@ const struct cnn_op cnn_op_sigmoid = {
     .infer = cnn_infer_same,
     .forward = sigmoid_forward,
     .backward = sigmoid_backward,
+    .backward_reads = CNN_READS_OUT,
 };

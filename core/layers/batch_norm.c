@@ -39,9 +39,9 @@ static size_t norm_kept_bytes(const struct cnn_node *node)
     return 2 * (size_t)node->in[0].c * sizeof(float);
 }
 
-static size_t norm_scratch_floats(const struct cnn_node *node, int n)
+static size_t norm_scratch_floats(const struct cnn_node *node, const struct epilogue *tail, int n)
 {
-    (void)n;
+    (void)tail, (void)n;
     return 4 * (size_t)node->in[0].c; /* two doubles a channel */
 }
 
@@ -176,6 +176,7 @@ const struct cnn_op cnn_op_batch_norm = {
     .scratch_floats = norm_scratch_floats,
     .forward = norm_forward,
     .backward = norm_backward,
+    .backward_reads = CNN_READS_IN,
     .sync_doubles = norm_sync_doubles,
     .forward_sums = norm_forward_sums,
     .backward_sums = norm_backward_sums,

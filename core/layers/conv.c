@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include "kernels.h"
-
 static bool conv_infer(struct cnn_node *node, struct err *e)
 {
     int filters = node->spec.u.conv.filters, groups = node->spec.u.conv.groups;
@@ -76,35 +74,83 @@ static size_t weight_count(const struct cnn_node *node)
     return (size_t)weights_per_filter(node) * (size_t)node->out.c;
 }
 
-static size_t conv_scratch_floats(const struct cnn_node *node, int n)
+static size_t pool_pixels(const struct pool_geometry *pool)
 {
-    struct conv_geometry g = geometry(node);
-    return weight_count(node) + cnn_kernels()->conv_scratch(&g, NULL, n);
+    return (size_t)pool->out[0] * (size_t)pool->out[1] * (size_t)pool->out[2];
+}
+
+/* Samples taken back at a time: as many as have their maps and gradients in L2. */
+enum { BACKWARD_BYTES = 256 << 10 };
+
+static int backward_samples(const struct cnn_node *node, int n)
+{
+    const size_t in = cnn_shape_count(&node->in[0]), out = cnn_shape_count(&node->out);
+    const size_t fit = BACKWARD_BYTES / sizeof(float) / (2 * in + out);
+    return fit < 1 ? 1 : fit < (size_t)n ? (int)fit : n;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t conv_scratch_floats(const struct cnn_node *node, const struct epilogue *tail, int n)
+{
+    const struct conv_geometry g = geometry(node);
+    const struct pool_geometry *pool = tail ? tail->pool : NULL;
+    const int some = backward_samples(node, n);
+    const size_t map = pool ? (size_t)some * cnn_shape_count(&node->out) : 0;
+    return larger(cnn_kernels()->conv_scratch(&g, pool, n),
+                  map + cnn_kernels()->conv_scratch(&g, NULL, some));
 }
 
 static void conv_forward(const struct cnn_node *node, const struct cnn_pass *pass)
 {
-    struct conv_geometry g = geometry(node);
-    struct epilogue end = {0};
-    if (node->spec.u.conv.bias)
+    const struct conv_geometry g = geometry(node);
+    struct epilogue end = pass->tail ? *pass->tail : (struct epilogue){0};
+    if (!end.bias && node->spec.u.conv.bias)
         end.bias = pass->params + weight_count(node);
+    end.winner = end.pool ? pass->kept : NULL;
     cnn_kernels()->conv_forward(&g, pass->n, pass->in[0], pass->params, &end, pass->out,
                                 pass->scratch);
 }
 
-static void conv_backward(const struct cnn_node *node, const struct cnn_pass *pass)
+/* Samples first .. first+n-1. dout is [n, K], n of the samples' pixels or, pooled, winners. */
+static void backward_some(const struct cnn_node *node, const struct cnn_pass *pass, int first,
+                          int n)
 {
     const struct cnn_kernels *kernels = cnn_kernels();
-    struct conv_geometry g = geometry(node);
-    float *transposed = pass->scratch, *scratch = transposed + weight_count(node);
-    if (node->spec.u.conv.bias)
-        kernels->sum_rows((size_t)pass->n * cnn_shape_pixels(&node->out), node->out.c, pass->dout,
-                          pass->dparams + weight_count(node));
-    kernels->conv_backward_weight(&g, pass->n, pass->in[0], pass->dout, pass->dparams, scratch);
-    if (!pass->din[0])
-        return;
-    kernels->conv_transpose(&g, pass->params, transposed);
-    kernels->conv_backward_data(&g, pass->n, pass->dout, transposed, pass->din[0], scratch);
+    const struct conv_geometry g = geometry(node);
+    const struct pool_geometry *pool = pass->tail ? pass->tail->pool : NULL;
+    const size_t from = (size_t)first, map = cnn_shape_count(&node->out);
+    const size_t in_at = from * cnn_shape_count(&node->in[0]);
+    const size_t rows = pool ? pool_pixels(pool) : cnn_shape_pixels(&node->out);
+    const size_t out_at = from * rows * (size_t)node->out.c;
+    const float *dmap = pass->dout + out_at;
+    float *scratch = pass->scratch;
+    if (node->spec.u.conv.bias) /* a winner hands on all that its window gets: fewer rows to add */
+        kernels->sum_rows((size_t)n * rows, node->out.c, dmap, pass->dparams + weight_count(node));
+    if (pool) {
+        kernels->max_pool_backward(pool, n, (const uint8_t *)pass->kept + out_at, dmap, scratch);
+        dmap = scratch;
+        scratch += (size_t)n * map;
+    }
+    kernels->conv_backward_weight(&g, n, pass->in[0] + in_at, dmap, pass->dparams, scratch);
+    if (pass->din[0])
+        kernels->conv_backward_data(&g, n, dmap, pass->transposed, pass->din[0] + in_at, scratch);
+}
+
+static void conv_backward(const struct cnn_node *node, const struct cnn_pass *pass)
+{
+    const int some = backward_samples(node, pass->n);
+    for (int first = 0; first < pass->n; first += some)
+        backward_some(node, pass, first, pass->n - first < some ? pass->n - first : some);
+}
+
+static void conv_transpose(const struct cnn_node *node, const float *params, float *transposed)
+{
+    const struct conv_geometry g = geometry(node);
+    cnn_kernels()->conv_transpose(&g, params, transposed);
 }
 
 const struct cnn_op cnn_op_conv = {
@@ -115,4 +161,7 @@ const struct cnn_op cnn_op_conv = {
     .scratch_floats = conv_scratch_floats,
     .forward = conv_forward,
     .backward = conv_backward,
+    .backward_reads = CNN_READS_IN,
+    .transposed_floats = weight_count,
+    .transpose = conv_transpose,
 };

@@ -86,6 +86,7 @@ const struct cnn_op cnn_op_softmax = {
     .infer = cnn_infer_same,
     .forward = softmax_forward,
     .backward = softmax_backward,
+    .backward_reads = CNN_READS_OUT,
 };
 
 const struct cnn_op cnn_op_log_softmax = {
@@ -93,4 +94,5 @@ const struct cnn_op cnn_op_log_softmax = {
     .infer = cnn_infer_same,
     .forward = log_softmax_forward,
     .backward = log_softmax_backward,
+    .backward_reads = CNN_READS_OUT,
 };

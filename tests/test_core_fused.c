@@ -1,0 +1,292 @@
+/* The training step, which fuses layers, runs depth first and keeps only what backward reads,
+ * against the plain runner that takes one node after the other over the whole batch. */
+#include <stdio.h>
+#include <string.h>
+
+#include "harness.h"
+#include "nets.h"
+#include "rng.h"
+#include "step.h"
+
+enum { BATCH = 21, CLASSES = 3, NETS = 80, SUMS_MAX = 160 };
+static const uint64_t seed = 3, number = 17;
+static const struct cnn_loss cross_entropy = {.type = CNN_CROSS_ENTROPY};
+
+/* ---- nets drawn at random ---- */
+
+static bool one_in(struct cnn_rng *rng, uint32_t chances)
+{
+    return cnn_rng_below(rng, chances) == 0;
+}
+
+static int between(struct cnn_rng *rng, int low, int high)
+{
+    return low + (int)cnn_rng_below(rng, (uint32_t)(high - low + 1));
+}
+
+static void random_activation(struct cnn_spec *spec, struct cnn_rng *rng)
+{
+    static const enum cnn_layer_type types[] = {CNN_RELU, CNN_LEAKY_RELU, CNN_TANH, CNN_SIGMOID};
+    struct cnn_layer_spec *layer = net_add(spec, types[cnn_rng_below(rng, 4)]);
+    if (layer->type == CNN_LEAKY_RELU)
+        layer->u.leaky.slope = one_in(rng, 4) ? -0.5f : 0.1f; /* the first cannot be fused */
+}
+
+/* conv with activation and pooling behind it in either order, or without one of them. */
+static void random_conv(struct cnn_spec *spec, int dims, struct cnn_rng *rng)
+{
+    struct cnn_layer_spec *conv = net_conv(spec, dims, between(rng, 1, 5), between(rng, 1, 3),
+                                           one_in(rng, 4) ? 2 : 1, between(rng, 0, 1));
+    conv->u.conv.bias = !one_in(rng, 4);
+    if (one_in(rng, 4))
+        net_add(spec, CNN_BATCH_NORM);
+    const bool pool_first = one_in(rng, 2);
+    if (!pool_first && !one_in(rng, 4))
+        random_activation(spec, rng);
+    if (!one_in(rng, 3))
+        net_pool(spec, CNN_MAX_POOL, dims, 2, between(rng, 1, 2), one_in(rng, 3));
+    if (pool_first && !one_in(rng, 4))
+        random_activation(spec, rng);
+    if (one_in(rng, 6))
+        net_add(spec, CNN_DROPOUT)->u.dropout.rate = 0.3f;
+}
+
+/* Two branches from the last layer, joined again. */
+static void random_branches(struct cnn_spec *spec, int dims, struct cnn_rng *rng)
+{
+    const int from = spec->layer_count - 1, filters = between(rng, 1, 4);
+    net_inputs(net_conv(spec, dims, filters, 3, 1, 1), 1, &from);
+    random_activation(spec, rng);
+    const int left = spec->layer_count - 1;
+    net_inputs(net_conv(spec, dims, filters, 1, 1, 0), 1, &from);
+    if (one_in(rng, 2))
+        net_add(spec, CNN_BATCH_NORM);
+    const int right = spec->layer_count - 1;
+    net_inputs(net_add(spec, one_in(rng, 2) ? CNN_ADD : CNN_CONCAT), 2, (int[]){left, right});
+    if (one_in(rng, 2))
+        random_activation(spec, rng);
+    if (one_in(rng, 2)) /* a third reader of what the branches came from */
+        net_inputs(net_add(spec, CNN_CONCAT), 2, (int[]){spec->layer_count - 1, from});
+}
+
+/* Dense layers with what goes between them, and a residual one. */
+static void random_head(struct cnn_spec *spec, struct cnn_rng *rng)
+{
+    net_add(spec, CNN_FLATTEN);
+    if (one_in(rng, 2)) {
+        net_dense(spec, between(rng, 1, 70))->u.dense.bias = !one_in(rng, 3);
+        if (one_in(rng, 3))
+            net_add(spec, CNN_BATCH_NORM);
+        random_activation(spec, rng);
+        if (one_in(rng, 2))
+            net_add(spec, CNN_DROPOUT);
+    }
+    if (one_in(rng, 3)) {
+        const int from = spec->layer_count - 1;
+        net_dense(spec, 6);
+        const int left = spec->layer_count - 1;
+        net_inputs(net_dense(spec, 6), 1, &from);
+        net_inputs(net_add(spec, CNN_ADD), 2, (int[]){left, spec->layer_count - 1});
+    }
+    net_dense(spec, CLASSES);
+    if (one_in(rng, 3))
+        net_add(spec, one_in(rng, 2) ? CNN_SOFTMAX : CNN_LOG_SOFTMAX);
+}
+
+/* NULL when a window does not fit. */
+static struct cnn_net *draw_net(uint64_t which, uint64_t attempt)
+{
+    struct cnn_rng rng;
+    struct err e;
+    cnn_rng_init(&rng, which, attempt);
+    const int dims = between(&rng, 1, 3);
+    struct cnn_spec spec = {
+        .input = net_shape(between(&rng, 1, 3), 9, dims > 1 ? 8 : 0, dims > 2 ? 7 : 0)};
+    if (one_in(&rng, 8))
+        net_add(&spec, CNN_BATCH_NORM);
+    for (int i = between(&rng, 0, 2); i > 0; i--)
+        random_conv(&spec, dims, &rng);
+    if (one_in(&rng, 2))
+        random_conv(&spec, dims, &rng);
+    if (spec.layer_count > 0 && one_in(&rng, 2))
+        random_branches(&spec, dims, &rng);
+    if (one_in(&rng, 4)) {
+        net_conv(&spec, dims, CLASSES, 1, 1, 0);
+        net_add(&spec, CNN_GLOBAL_AVG_POOL);
+        net_add(&spec, CNN_FLATTEN);
+    } else {
+        random_head(&spec, &rng);
+    }
+    struct cnn_net *net = cnn_net_new(&spec, &e);
+    cnn_spec_clear(&spec);
+    return net;
+}
+
+static struct cnn_net *random_net(uint64_t which)
+{
+    struct cnn_net *net = NULL;
+    for (uint64_t attempt = 0; !net; attempt++)
+        net = draw_net(which, attempt);
+    cnn_net_init(net, CNN_INIT_UNIFORM, which);
+    return net;
+}
+
+static struct cnn_samples random_samples(const struct cnn_net *net)
+{
+    const size_t count = BATCH * cnn_shape_count(&net->input);
+    float *x = net_floats(count);
+    uint16_t *labels = malloc(BATCH * sizeof *labels);
+    struct cnn_rng rng;
+    cnn_rng_init(&rng, 5, 0);
+    for (size_t i = 0; i < count; i++)
+        x[i] = cnn_rng_normal(&rng);
+    for (int i = 0; i < BATCH; i++)
+        labels[i] = (uint16_t)cnn_rng_below(&rng, CLASSES);
+    return (struct cnn_samples){
+        .shape = net->input,
+        .count = BATCH,
+        .classes = CLASSES,
+        .dtype = CNN_F32,
+        .x = x,
+        .labels = labels,
+        .normalize = {.scale = 1},
+    };
+}
+
+static void samples_clear(struct cnn_samples *samples)
+{
+    free((void *)samples->x);
+    free((void *)samples->labels);
+}
+
+/* Backwards, so that the index matters. */
+static void fill_index(uint32_t *index)
+{
+    for (uint32_t i = 0; i < BATCH; i++)
+        index[i] = BATCH - 1 - i;
+}
+
+/* ---- the plain runner ---- */
+
+/* Up to the next node with sums over the batch, its sums, and so on; and the same downwards. */
+static void plain_forward(const struct cnn_frame *frame, struct cnn_run *run,
+                          double (*sums)[SUMS_MAX], const double **sync)
+{
+    int first = 0;
+    run->sync = sync;
+    for (int i = 0; i < frame->plan->stage_count; i++) {
+        if (!cnn_stage_sync_doubles(frame->plan, i))
+            continue;
+        ck_assert_int_le(cnn_stage_sync_doubles(frame->plan, i), SUMS_MAX);
+        cnn_run_forward(frame, run, first, i);
+        cnn_run_forward_sums(frame, run, i, sums[i]);
+        sync[i] = sums[i];
+        first = i;
+    }
+    cnn_run_forward(frame, run, first, frame->plan->stage_count);
+}
+
+static void plain_backward(const struct cnn_frame *frame, struct cnn_run *run,
+                           double (*sums)[SUMS_MAX], const double **sync)
+{
+    int end = frame->plan->stage_count;
+    run->sync = sync;
+    for (int i = frame->plan->stage_count - 1; i >= 0; i--) {
+        if (!cnn_stage_sync_doubles(frame->plan, i))
+            continue;
+        cnn_run_backward(frame, run, i + 1, end);
+        cnn_run_backward_sums(frame, run, i, sums[i]);
+        sync[i] = sums[i];
+        end = i + 1;
+    }
+    cnn_run_backward(frame, run, 0, end);
+}
+
+static double plain_step(const struct cnn_net *net, const struct cnn_samples *samples,
+                         const uint32_t *index, int n, float *grads)
+{
+    struct err e;
+    uint16_t labels[BATCH];
+    double sums[64][SUMS_MAX];
+    const double *sync[64] = {0};
+    struct cnn_workspace *ws = cnn_workspace_new(net, n, CNN_TRAIN, &e);
+    ck_assert_int_le(net->node_count, 64);
+    struct cnn_run run = {
+        .n = n, .batch_count = n, .training = true, .seed = seed, .step = number, .grads = grads};
+    for (int i = 0; i < n; i++)
+        labels[i] = samples->labels[index[i]];
+    cnn_samples_gather(samples, index, 0, n, cnn_workspace_input(ws));
+    cnn_workspace_transpose(ws);
+    plain_forward(cnn_workspace_frame(ws), &run, sums, sync);
+    double loss = cnn_loss_eval(cross_entropy, n, CLASSES, cnn_workspace_map(ws, -1), labels,
+                                1.0f / (float)n, cnn_workspace_output_grad(ws));
+    plain_backward(cnn_workspace_frame(ws), &run, sums, sync);
+    cnn_workspace_free(ws);
+    return loss / n;
+}
+
+/* ---- tests ---- */
+
+static struct cnn_step *make_step(struct cnn_net *net, int threads)
+{
+    struct err e;
+    struct cnn_step *step = cnn_step_new(net, BATCH, cross_entropy, threads, &e);
+    ck_assert_ptr_nonnull(step);
+    return step;
+}
+
+START_TEST(step_gives_the_plain_runner_s_loss_and_gradients)
+{
+    static const int sizes[] = {1, 8, BATCH};
+    uint32_t index[BATCH];
+    fill_index(index);
+    for (uint64_t which = 0; which < NETS; which++) {
+        struct cnn_net *net = random_net(which);
+        struct cnn_samples samples = random_samples(net);
+        struct cnn_step *step = make_step(net, 2);
+        for (int i = 0; i < 3; i++) {
+            float *expected = net_floats(net->param_count);
+            char what[32];
+            double loss = plain_step(net, &samples, index, sizes[i], expected);
+            struct cnn_step_result result =
+                cnn_step_run(step, &samples, index, sizes[i], seed, number);
+            ck_assert_double_eq_tol(result.loss, loss, 1e-5);
+            snprintf(what, sizeof what, "net %d, batch %d", (int)which, sizes[i]);
+            harness_close(cnn_step_grads(step), expected, net->param_count, 2e-5, what);
+            free(expected);
+        }
+        cnn_step_free(step);
+        samples_clear(&samples);
+        cnn_net_free(net);
+    }
+}
+END_TEST
+
+START_TEST(same_bits_with_any_number_of_threads)
+{
+    static const int threads[] = {2, 3, 8};
+    uint32_t index[BATCH];
+    fill_index(index);
+    for (uint64_t which = 0; which < NETS; which += 2) {
+        struct cnn_net *net = random_net(which);
+        struct cnn_samples samples = random_samples(net);
+        struct cnn_step *first = make_step(net, 1);
+        struct cnn_step_result a = cnn_step_run(first, &samples, index, BATCH, seed, number);
+        for (int t = 0; t < 3; t++) {
+            struct cnn_step *step = make_step(net, threads[t]);
+            struct cnn_step_result b = cnn_step_run(step, &samples, index, BATCH, seed, number);
+            ck_assert_mem_eq(&a.loss, &b.loss, sizeof a.loss);
+            ck_assert_mem_eq(&a.norm, &b.norm, sizeof a.norm);
+            ck_assert_mem_eq(cnn_step_grads(first), cnn_step_grads(step),
+                             net->param_count * sizeof(float));
+            cnn_step_free(step);
+        }
+        cnn_step_free(first);
+        samples_clear(&samples);
+        cnn_net_free(net);
+    }
+}
+END_TEST
+
+TEST_PROGRAM("core fused", step_gives_the_plain_runner_s_loss_and_gradients,
+             same_bits_with_any_number_of_threads)
