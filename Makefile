@@ -183,6 +183,10 @@ valgrind: deps ## the suite under valgrind's memcheck (slow)
 	@$(MAKE) --no-print-directory -j2 tests
 	@B=$(B) STRIDED_TEST_SLOW=1 VALGRIND=1 tests/run.sh
 
+.PHONY: neon
+neon: deps ## cross-compile the core for aarch64 and run its tests under qemu
+	@MAKE="$(MAKE)" tests/neon.sh
+
 SOURCES = $(shell git ls-files '*.c' '*.h')
 .PHONY: format
 format: ## clang-format every source in place

@@ -2,6 +2,7 @@
 # Runs every test program of $B (default build), two at a time, and adds up what they counted.
 # Ends with "N passed, N failed, N skipped"; exit status 1 if any failed.
 #   VALGRIND=1     under memcheck
+#   RUNNER=COMMAND programs as arguments of this command (an emulator)
 #   ONLY=PATTERN   only programs whose name matches, e.g. ONLY='test_core_*'
 set -u
 B=${B:-build}
@@ -11,7 +12,8 @@ trap 'rm -rf "$logs"' EXIT
 
 run_one() {
     program=$1 log=$2/$(basename "$1").log
-    command=("$program")
+    # shellcheck disable=SC2206 # RUNNER holds a command and its options
+    command=(${RUNNER:-} "$program")
     if [ -n "${VALGRIND:-}" ] && [[ $program != *.sh ]]; then
         command=(valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite
             --errors-for-leak-kinds=definite --trace-children=yes
