@@ -25,7 +25,7 @@ static bool write_file(const char *folder, const char *name, const struct buf *b
 static bool label_classes(struct model_meta *meta, int classes, struct err *e)
 {
     CHECK(classes <= CLASSES_MAX);
-    char texts[CLASSES_MAX][8], *labels[CLASSES_MAX];
+    char texts[CLASSES_MAX][12], *labels[CLASSES_MAX];
     for (int i = 0; i < classes; i++) {
         snprintf(texts[i], sizeof texts[i], "%d", i);
         labels[i] = texts[i];
