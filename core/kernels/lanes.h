@@ -27,6 +27,23 @@ static inline void lanes_store(float *p, vec v, int count)
         vec_store_masked(p, v, count);
 }
 
+/* a * b + c, where it matters which product of a sum of two is the one not rounded: left to itself
+ * the compiler may choose one way in the body of a loop and the other way in its end. */
+static inline vec lanes_fma(vec a, vec b, vec c)
+{
+#if defined(__AVX512F__) && VEC_LANES == 16
+    return _mm512_fmadd_ps(a, b, c);
+#elif defined(__FMA__) && VEC_LANES == 8
+    return _mm256_fmadd_ps(a, b, c);
+#elif defined(__aarch64__)
+    for (int i = 0; i < VEC_LANES; i++)
+        a[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return a;
+#else
+    return a * b + c;
+#endif
+}
+
 static inline vec lanes_sqrt(vec x)
 {
 #if defined(__AVX512F__) && VEC_LANES == 16

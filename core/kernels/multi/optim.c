@@ -4,6 +4,12 @@
 
 #include "lanes.h"
 
+/* keep * mean + take * value */
+static VEC_INLINE vec moved(vec mean, float keep, vec value, float take)
+{
+    return lanes_fma(keep - (vec){0}, mean, take * value);
+}
+
 static VEC_INLINE vec sgd(const struct param_update *u, vec w, vec g, vec *first)
 {
     vec gradient = g + u->decay * w;
@@ -17,15 +23,15 @@ static VEC_INLINE vec sgd(const struct param_update *u, vec w, vec g, vec *first
 static VEC_INLINE vec adam(const struct param_update *u, vec w, vec g, vec *first, vec *second)
 {
     const vec weight = w * u->keep_weight, gradient = g + u->decay * weight;
-    *first = u->keep1 * *first + u->take1 * gradient;
-    *second = u->keep2 * *second + u->take2 * (gradient * gradient);
+    *first = moved(*first, u->keep1, gradient, u->take1);
+    *second = moved(*second, u->keep2, gradient * gradient, u->take2);
     return weight - u->step_size * *first / (lanes_sqrt(*second) * u->root_scale + u->epsilon);
 }
 
 static VEC_INLINE vec rmsprop(const struct param_update *u, vec w, vec g, vec *first, vec *second)
 {
     vec gradient = g + u->decay * w;
-    *second = u->keep2 * *second + u->take2 * (gradient * gradient);
+    *second = moved(*second, u->keep2, gradient * gradient, u->take2);
     gradient /= lanes_sqrt(*second) + u->epsilon;
     if (first)
         gradient = *first = u->momentum * *first + gradient;
