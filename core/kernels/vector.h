@@ -1,6 +1,7 @@
 /* vector.h - one vector of floats, as wide as the instruction set that this file is compiled for.
  *
- * GCC and Clang vector extensions; the only file with intrinsics, for masked loads and stores.
+ * GCC and Clang vector extensions; intrinsics for masked loads and stores alone (and, in lanes.h,
+ * for what the extensions lack).
  * A masked access touches exactly `count` floats, 1..VEC_LANES: a kernel never reads or writes
  * past a buffer. Multiply and add written as `acc += x * w` become FMA by -ffp-contract=fast.
  */
