@@ -7,14 +7,15 @@ static size_t map_floats(const struct cnn_plan *plan, int stage)
     return cnn_shape_count(cnn_stage_out(plan, stage));
 }
 
-size_t cnn_frame_scratch_floats(const struct cnn_plan *plan, int n)
+size_t cnn_frame_scratch_floats(const struct cnn_plan *plan, int first, int end, int n,
+                                bool training)
 {
     size_t most = 0;
-    for (int i = 0; i < plan->stage_count; i++) {
+    for (int i = first; i < end; i++) {
         const struct cnn_node *node = cnn_stage_node(plan, i);
         size_t floats = 0;
         if (node->op->scratch_floats)
-            floats = node->op->scratch_floats(node, &plan->stages[i].tail, n);
+            floats = node->op->scratch_floats(node, &plan->stages[i].tail, n, training);
         most = floats > most ? floats : most;
     }
     return most;

@@ -43,8 +43,10 @@ struct cnn_frame {
     bool packed;                /* dense layers' params are packed */
 };
 
-/* Floats that a frame wants for runs of up to n samples. */
-size_t cnn_frame_scratch_floats(const struct cnn_plan *plan, int n);
+/* Floats that a frame wants for runs of up to n samples through stages first .. end-1, with
+ * backward or without. */
+size_t cnn_frame_scratch_floats(const struct cnn_plan *plan, int first, int end, int n,
+                                bool training);
 size_t cnn_frame_fan_floats(const struct cnn_plan *plan, int n);
 
 struct cnn_run {

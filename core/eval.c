@@ -7,12 +7,8 @@
 
 #include "check.h"
 #include "memory.h"
+#include "predictor.h"
 #include "workspace.h"
-
-enum {
-    CHUNK_SAMPLES_MAX = 64,
-    CHUNK_FLOATS_MAX = 4 << 20, /* feature maps of one chunk, past one sample */
-};
 
 bool cnn_samples_fit(const struct cnn_net *net, const struct cnn_samples *samples, struct err *e)
 {
@@ -38,32 +34,25 @@ struct pass {
     uint32_t n;
     struct cnn_loss loss;
     int threads, classes;
-    uint32_t chunk;                    /* samples; a function of the net alone */
-    struct cnn_workspace **workspaces; /* [threads] */
-    float **scores;                    /* [threads][chunk, classes] */
-    double *losses;                    /* [chunks] */
-    uint16_t *predicted;               /* [n] */
-    float *confidence;                 /* [n]; score of the predicted class */
+    struct cnn_predictor *predictor;
+    uint32_t chunk;          /* samples; a function of the net alone */
+    struct cnn_lane **lanes; /* [threads] */
+    float **scores;          /* [threads][chunk, classes] */
+    double *losses;          /* [chunks] */
+    uint16_t *predicted;     /* [n] */
+    float *confidence;       /* [n]; score of the predicted class */
 };
-
-static uint32_t chunk_samples(const struct cnn_net *net)
-{
-    size_t floats = cnn_shape_count(&net->input);
-    for (int i = 0; i < net->node_count; i++)
-        floats += cnn_shape_count(&net->nodes[i].out);
-    size_t fit = CHUNK_FLOATS_MAX / floats;
-    return fit < 1 ? 1 : fit > CHUNK_SAMPLES_MAX ? CHUNK_SAMPLES_MAX : (uint32_t)fit;
-}
 
 static void pass_clear(struct pass *pass)
 {
     for (int t = 0; t < pass->threads; t++) {
-        if (pass->workspaces)
-            cnn_workspace_free(pass->workspaces[t]);
+        if (pass->lanes)
+            cnn_lane_free(pass->lanes[t]);
         if (pass->scores)
             free(pass->scores[t]);
     }
-    free(pass->workspaces);
+    free(pass->lanes);
+    cnn_predictor_free(pass->predictor);
     free(pass->scores);
     free(pass->losses);
     free(pass->predicted);
@@ -73,11 +62,13 @@ static void pass_clear(struct pass *pass)
 static bool pass_init(struct pass *pass, int threads, struct err *e)
 {
     pass->classes = pass->samples->classes;
-    pass->chunk = chunk_samples(pass->net);
+    if (!(pass->predictor = cnn_predictor_new(pass->net, e)))
+        return false;
+    pass->chunk = (uint32_t)cnn_predictor_samples(pass->predictor);
     uint32_t chunks = (pass->n - 1) / pass->chunk + 1;
     pass->threads = (uint32_t)threads < chunks ? threads : (int)chunks;
     size_t teams = (size_t)pass->threads;
-    if (!(pass->workspaces = memory_new(teams, sizeof *pass->workspaces, e)) ||
+    if (!(pass->lanes = memory_new(teams, sizeof *pass->lanes, e)) ||
         !(pass->scores = memory_new(teams, sizeof *pass->scores, e)) ||
         !(pass->losses = memory_new(chunks, sizeof *pass->losses, e)) ||
         !(pass->predicted = memory_new(pass->n, sizeof *pass->predicted, e)) ||
@@ -85,9 +76,9 @@ static bool pass_init(struct pass *pass, int threads, struct err *e)
         return false;
     size_t row = (size_t)pass->classes * sizeof(float);
     for (size_t t = 0; t < teams; t++) {
-        pass->workspaces[t] = cnn_workspace_new(pass->net, (int)pass->chunk, CNN_INFER, e);
+        pass->lanes[t] = cnn_lane_new(pass->predictor, e);
         pass->scores[t] = memory_new(pass->chunk, row, e);
-        if (!pass->workspaces[t] || !pass->scores[t])
+        if (!pass->lanes[t] || !pass->scores[t])
             return false;
     }
     return true;
@@ -99,11 +90,11 @@ static uint32_t pass_sample(const struct pass *pass, uint32_t i)
 }
 
 /* Runs the net over n samples; leaves their scores in `scores` and returns the raw output. */
-static const float *run_net(const struct pass *pass, struct cnn_workspace *ws,
-                            const uint32_t *index, uint32_t first, int n, float *scores)
+static const float *run_net(const struct pass *pass, struct cnn_lane *lane, const uint32_t *index,
+                            uint32_t first, int n, float *scores)
 {
-    cnn_samples_gather(pass->samples, index, first, n, cnn_workspace_input(ws));
-    const float *out = cnn_forward(pass->net, ws, n);
+    cnn_samples_gather(pass->samples, index, first, n, cnn_lane_input(lane));
+    const float *out = cnn_lane_run(lane, n);
     memcpy(scores, out, (size_t)n * (size_t)pass->classes * sizeof(float));
     cnn_scores(pass->net, scores, n);
     return out;
@@ -113,14 +104,14 @@ static void judge_chunk(struct pass *pass, uint32_t chunk)
 {
     uint32_t first = chunk * pass->chunk;
     int n = (int)(pass->n - first < pass->chunk ? pass->n - first : pass->chunk);
-    uint16_t labels[CHUNK_SAMPLES_MAX];
+    uint16_t labels[CNN_LANE_SAMPLES_MAX];
     for (int i = 0; i < n; i++)
         labels[i] = pass->samples->labels[pass_sample(pass, first + (uint32_t)i)];
 
-    struct cnn_workspace *ws = pass->workspaces[omp_get_thread_num()];
+    struct cnn_lane *lane = pass->lanes[omp_get_thread_num()];
     float *scores = pass->scores[omp_get_thread_num()];
-    const float *out = pass->index ? run_net(pass, ws, pass->index + first, 0, n, scores)
-                                   : run_net(pass, ws, NULL, first, n, scores);
+    const float *out = pass->index ? run_net(pass, lane, pass->index + first, 0, n, scores)
+                                   : run_net(pass, lane, NULL, first, n, scores);
     pass->losses[chunk] = cnn_loss_eval(pass->loss, n, pass->classes, out, labels, 0, NULL);
     for (int i = 0; i < n; i++) {
         size_t row = (size_t)i * (size_t)pass->classes;
@@ -197,8 +188,7 @@ static bool keep_failures(const struct pass *pass, uint32_t wrong, uint32_t kept
         memcpy(eval->failures, all, kept * sizeof *all);
         eval->failure_count = (int)kept;
         for (uint32_t i = 0; i < kept; i++)
-            run_net(pass, pass->workspaces[0], &all[i].sample, 0, 1,
-                    eval->failure_scores + i * row);
+            run_net(pass, pass->lanes[0], &all[i].sample, 0, 1, eval->failure_scores + i * row);
     }
     free(all);
     return eval->failures && eval->failure_scores;

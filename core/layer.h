@@ -55,8 +55,9 @@ struct cnn_op {
     bool (*param)(const struct cnn_node *node, int t, struct cnn_param *param);
     uint64_t (*macs)(const struct cnn_node *node);     /* NULL: 0 */
     size_t (*kept_bytes)(const struct cnn_node *node); /* a sample; NULL: 0 */
-    /* For up to n samples and this tail (NULL: none); NULL: 0 */
-    size_t (*scratch_floats)(const struct cnn_node *node, const struct epilogue *tail, int n);
+    /* For up to n samples and this tail (NULL: none), both ways or forward only; NULL: 0 */
+    size_t (*scratch_floats)(const struct cnn_node *node, const struct epilogue *tail, int n,
+                             bool training);
     void (*forward)(const struct cnn_node *node, const struct cnn_pass *pass);
     void (*backward)(const struct cnn_node *node, const struct cnn_pass *pass);
     int backward_reads; /* CNN_READS_IN, CNN_READS_OUT: what must be kept for it */

@@ -9,6 +9,12 @@ bool memory_mul(size_t a, size_t b, size_t *product)
     return !__builtin_mul_overflow(a, b, product);
 }
 
+size_t memory_aligned(size_t bytes)
+{
+    const size_t mask = MEMORY_ALIGN_BYTES - 1;
+    return (bytes + mask) & ~mask;
+}
+
 void *memory_new(size_t count, size_t size, struct err *e)
 {
     size_t bytes;
@@ -18,8 +24,7 @@ void *memory_new(size_t count, size_t size, struct err *e)
     }
     /* aligned_alloc wants a multiple of the alignment; kernels may then read a whole last vector.
      */
-    size_t mask = MEMORY_ALIGN_BYTES - 1;
-    bytes = bytes ? (bytes + mask) & ~mask : MEMORY_ALIGN_BYTES;
+    bytes = bytes ? memory_aligned(bytes) : MEMORY_ALIGN_BYTES;
     void *block = aligned_alloc(MEMORY_ALIGN_BYTES, bytes);
     if (!block) {
         err_no_memory(e);

@@ -28,14 +28,35 @@ static void cut(struct cnn_phases *phases)
     append(phases, first, plan->stage_count, false, -1);
 }
 
+static struct cnn_phases *phases_alloc(const struct cnn_plan *plan, struct err *e)
+{
+    const size_t most = 2 * (size_t)plan->stage_count + 2;
+    struct cnn_phases *phases = memory_new(sizeof *phases + most * sizeof phases->list[0], 1, e);
+    if (phases)
+        phases->plan = plan;
+    return phases;
+}
+
 struct cnn_phases *cnn_phases_new(const struct cnn_plan *plan, struct err *e)
 {
-    const size_t most = 2 * (size_t)plan->stage_count + 1;
-    struct cnn_phases *phases = memory_new(sizeof *phases + most * sizeof phases->list[0], 1, e);
+    struct cnn_phases *phases = phases_alloc(plan, e);
+    if (phases)
+        cut(phases);
+    return phases;
+}
+
+struct cnn_phases *cnn_phases_inference(const struct cnn_plan *plan, struct err *e)
+{
+    struct cnn_phases *phases = phases_alloc(plan, e);
     if (!phases)
         return NULL;
-    phases->plan = plan;
-    cut(phases);
+    int dense = 0;
+    while (dense < plan->stage_count && !cnn_stage_node(plan, dense)->op->forward_parts)
+        dense++;
+    append(phases, 0, dense, false, -1);
+    for (int i = dense; i < plan->stage_count; i++)
+        append(phases, i, i + 1, false, -1);
+    append(phases, plan->stage_count, plan->stage_count, false, -1);
     return phases;
 }
 

@@ -33,6 +33,10 @@ struct cnn_phases {
 
 /* NULL when out of memory; free with free(). */
 struct cnn_phases *cnn_phases_new(const struct cnn_plan *plan, struct err *e);
+/* For inference, which only goes up: what stands before the first dense layer is run a few samples
+ * at a time; each stage from there on is a phase of its own, since weights are larger than maps.
+ * The last phase is without a stage. */
+struct cnn_phases *cnn_phases_inference(const struct cnn_plan *plan, struct err *e);
 
 /* The stages that a phase runs going down: *end-1 .. *first, a sync stage of its own included and
  * one that begins it left out. */

@@ -26,6 +26,7 @@ enum { PER_STAGE = 3 };
 struct builder {
     const struct cnn_phases *phases;
     const struct cnn_plan *plan;
+    bool training;
     int *up, *down; /* [stage_count]: the phase in which a stage runs */
     int count;
     struct life *lives;    /* [count] */
@@ -88,7 +89,8 @@ static void assign_phases(struct builder *b)
 static void live_up(struct builder *b, int stage)
 {
     touch(map_life(b, stage), going_up(b, stage));
-    touch(kept_life(b, stage), going_up(b, stage));
+    if (b->training)
+        touch(kept_life(b, stage), going_up(b, stage));
     for (int k = 0; k < cnn_stage_node(b->plan, stage)->input_count; k++)
         touch(map_life(b, b->plan->stages[stage].inputs[k]), going_up(b, stage));
 }
@@ -127,16 +129,17 @@ static void find_lives(struct builder *b)
     const struct moment never = {INT_MAX, INT_MAX}, before = {-1, -1};
     for (int i = 0; i < b->count; i++)
         b->lives[i] = (struct life){never, before};
-    touch(map_life(b, CNN_FROM_INPUT), (struct moment){0, -1});
+    touch(map_life(b, CNN_FROM_INPUT), (struct moment){b->training ? 0 : -1, -1});
     for (int i = 0; i < stages; i++) {
         live_up(b, i);
-        if (b->plan->stages[i].wants_grad)
+        if (b->training && b->plan->stages[i].wants_grad)
             live_down(b, i);
-        if (cnn_stage_sync_doubles(b->plan, i) > 0)
+        if (b->training && cnn_stage_sync_doubles(b->plan, i) > 0)
             live_sums(b, i);
     }
     touch(map_life(b, stages - 1), (struct moment){turn, stages});
-    touch(grad_life(b, stages - 1), (struct moment){turn, stages});
+    if (b->training)
+        touch(grad_life(b, stages - 1), (struct moment){turn, stages});
 }
 
 static void find_sizes(struct builder *b, struct cnn_placement *placement)
@@ -223,9 +226,9 @@ static void builder_clear(struct builder *b)
 }
 
 struct cnn_placement *cnn_placement_new(const struct cnn_phases *phases, int batch_max,
-                                        struct err *e)
+                                        bool training, struct err *e)
 {
-    struct builder b = {0};
+    struct builder b = {.training = training};
     const size_t stages = (size_t)phases->plan->stage_count;
     struct cnn_placement *placement =
         memory_new(sizeof *placement + stages * sizeof placement->stages[0], 1, e);

@@ -1,4 +1,4 @@
-/* placement.h - where the data of a training step lies.
+/* placement.h - where the data of a training step, or of inference, lies.
  *
  * What one thread makes of a few samples and uses up before it leaves the phase lies in memory of
  * that thread, for as many samples as it takes at a time. What goes from one phase to another (what
@@ -28,9 +28,10 @@ struct cnn_placement {
     struct cnn_places stages[]; /* [stage_count] */
 };
 
-/* For batches of up to batch_max. NULL when out of memory; free with free(). */
+/* For batches of up to batch_max, with or without what backward needs; without, the net's input is
+ * the whole batch's. NULL when out of memory; free with free(). */
 struct cnn_placement *cnn_placement_new(const struct cnn_phases *phases, int batch_max,
-                                        struct err *e);
+                                        bool training, struct err *e);
 
 /* Points the slots of a frame into the batch's memory and a thread's own. */
 void cnn_placement_apply(const struct cnn_placement *placement, char *whole, char *local,

@@ -90,17 +90,60 @@ static bool fuse_next(struct builder *b, struct cnn_stage *stage)
     return true;
 }
 
+static bool passes_through(const struct builder *b, const struct cnn_node *node)
+{
+    return node->spec.type == CNN_DROPOUT &&
+           (b->fusion == CNN_FOR_INFERENCE || !(node->spec.u.dropout.rate > 0));
+}
+
+static bool moves_nothing(const struct cnn_node *flatten)
+{
+    return flatten->in[0].c == 1 || cnn_shape_pixels(&flatten->in[0]) == 1;
+}
+
+static bool reads(const struct cnn_node *node, int other)
+{
+    for (int k = 0; k < node->input_count; k++)
+        if (node->inputs[k] == other)
+            return true;
+    return false;
+}
+
+/* Directly or through dropout. */
+static bool only_dense_reads(const struct builder *b, int i)
+{
+    const struct cnn_net *net = b->plan->net;
+    for (int r = i + 1; r < net->node_count; r++) {
+        if (!reads(&net->nodes[r], i) || net->nodes[r].spec.type == CNN_DENSE)
+            continue;
+        if (!passes_through(b, &net->nodes[r]) || r == net->node_count - 1 ||
+            !only_dense_reads(b, r))
+            return false;
+    }
+    return true;
+}
+
 /* Nodes whose output is their input. The last is kept: some stage must give the output. */
 static bool changes_nothing(const struct builder *b, int i)
 {
-    const struct cnn_net *net = b->plan->net;
-    const struct cnn_node *node = &net->nodes[i];
-    if (b->fusion == CNN_EACH_NODE || i == net->node_count - 1)
+    const struct cnn_node *node = &b->plan->net->nodes[i];
+    if (b->fusion == CNN_EACH_NODE || i == b->plan->net->node_count - 1)
         return false;
-    if (node->spec.type == CNN_DROPOUT)
-        return b->fusion == CNN_FOR_INFERENCE || !(node->spec.u.dropout.rate > 0);
-    return node->spec.type == CNN_FLATTEN &&
-           (node->in[0].c == 1 || cnn_shape_pixels(&node->in[0]) == 1);
+    if (node->spec.type != CNN_FLATTEN)
+        return passes_through(b, node);
+    return moves_nothing(node) || (b->fusion == CNN_FOR_INFERENCE && only_dense_reads(b, i));
+}
+
+/* The flatten that would have moved what this dense layer reads, or -1. */
+static int flatten_left_out(const struct builder *b, const struct cnn_node *dense)
+{
+    const struct cnn_net *net = b->plan->net;
+    int from = dense->inputs[0];
+    while (from != CNN_FROM_INPUT && passes_through(b, &net->nodes[from]))
+        from = net->nodes[from].inputs[0];
+    if (from == CNN_FROM_INPUT || net->nodes[from].spec.type != CNN_FLATTEN)
+        return -1;
+    return changes_nothing(b, from) && !moves_nothing(&net->nodes[from]) ? from : -1;
 }
 
 static int stage_giving(const struct builder *b, int node)
@@ -113,9 +156,11 @@ static void add_stage(struct builder *b, int i)
     const struct cnn_node *node = &b->plan->net->nodes[i];
     const int index = b->plan->stage_count++;
     struct cnn_stage *stage = &b->plan->stages[index];
-    *stage = (struct cnn_stage){.node = i, .last = i, .norm = -1};
+    *stage = (struct cnn_stage){.node = i, .last = i, .norm = -1, .flatten = -1};
     for (int k = 0; k < node->input_count; k++)
         stage->inputs[k] = stage_giving(b, node->inputs[k]);
+    if (node->spec.type == CNN_DENSE)
+        stage->flatten = flatten_left_out(b, node);
     if (b->fusion != CNN_EACH_NODE && (node->spec.type == CNN_CONV || node->spec.type == CNN_DENSE))
         while (fuse_next(b, stage))
             ;

@@ -9,7 +9,8 @@
  * from their output (leaky_relu with a slope of 0 or less) are not fused.
  *
  * Nodes that change nothing are no stage at all: a flatten that moves nothing and, for inference,
- * dropout; readers get what those read. Stages stand in topological order. Read-only once made.
+ * dropout and a flatten that only dense layers read, whose weights are then brought into the map's
+ * own order; readers get what those read. Stages stand in topological order. Read-only once made.
  */
 #ifndef STRIDED_PLAN_H
 #define STRIDED_PLAN_H
@@ -26,6 +27,7 @@ enum cnn_fusion {
 struct cnn_stage {
     int node;             /* its op runs */
     int norm;             /* the batch_norm that its weights hold, or -1 */
+    int flatten;          /* the flatten that the order of its weights makes up for, or -1 */
     int last;             /* the node whose output the stage's is; `node` when nothing is fused */
     struct epilogue tail; /* act and pool; without bias and winner */
     struct pool_geometry pool;

@@ -2,12 +2,6 @@
 
 #include "memory.h"
 
-static size_t aligned(size_t bytes)
-{
-    const size_t mask = MEMORY_ALIGN_BYTES - 1;
-    return (bytes + mask) & ~mask;
-}
-
 /* Indexes by falling size; equal ones in the order given. Insertion: hundreds of blocks at most. */
 static void order_by_size(const struct span *spans, int count, int *order)
 {
@@ -33,9 +27,9 @@ static size_t lowest_free(const struct span *spans, const int *order, int placed
         const struct span *other = &spans[order[i]];
         if (!live_together(other, block))
             continue;
-        if (offset + aligned(block->bytes) <= other->offset)
+        if (offset + memory_aligned(block->bytes) <= other->offset)
             break;
-        const size_t end = other->offset + aligned(other->bytes);
+        const size_t end = other->offset + memory_aligned(other->bytes);
         offset = end > offset ? end : offset;
     }
     return offset;
@@ -49,7 +43,7 @@ size_t spans_place(struct span *spans, int count, int *order)
         const int next = order[i];
         struct span *block = &spans[next];
         block->offset = lowest_free(spans, order, i, block);
-        const size_t end = block->offset + aligned(block->bytes);
+        const size_t end = block->offset + memory_aligned(block->bytes);
         bytes = end > bytes ? end : bytes;
         int at = i; /* the placed ones stay ordered by offset */
         for (; at > 0 && spans[order[at - 1]].offset > block->offset; at--)

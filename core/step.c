@@ -212,30 +212,32 @@ static size_t transposed_floats(const struct cnn_plan *plan, int stage)
     return wanted && node->op->transposed_floats ? node->op->transposed_floats(node) : 0;
 }
 
-/* One thread's frame; its memory holds the table of buffers, its maps and scratch. */
+/* One thread's frame. Its memory: the table of buffers, maps of a few samples, scratch. */
 static bool frame_init(struct cnn_step *step, int thread, struct err *e)
 {
     const struct cnn_plan *plan = step->plan;
-    const int n =
-        step->placement->samples < step->batch_max ? step->placement->samples : step->batch_max;
-    const size_t align = MEMORY_ALIGN_BYTES - 1;
-    const size_t table = ((size_t)plan->stage_count * sizeof(struct cnn_buffers) + align) & ~align;
+    const int some = step->placement->samples, most = step->batch_max;
+    const int n = some < most ? some : most, stages = plan->stage_count;
+    const size_t table = memory_aligned((size_t)stages * sizeof(struct cnn_buffers));
     const size_t local = step->placement->local_bytes;
-    const size_t scratch = (cnn_frame_scratch_floats(plan, n) * sizeof(float) + align) & ~align;
+    const size_t scratch =
+        memory_aligned(cnn_frame_scratch_floats(plan, 0, stages, n, true) * sizeof(float));
     const size_t fan = cnn_frame_fan_floats(plan, n) * sizeof(float);
     char *memory = step_alloc(step, table + local + scratch + fan, 1, e);
-    struct cnn_frame *frame = &step->frames[thread];
     if (!memory)
         return false;
     step->memory[thread] = memory;
-    frame->plan = plan;
-    frame->capacity = n;
-    frame->stages = (struct cnn_buffers *)(void *)memory;
+    struct cnn_frame *frame = &step->frames[thread];
+    *frame = (struct cnn_frame){
+        .plan = plan,
+        .capacity = n,
+        .stages = (struct cnn_buffers *)(void *)memory,
+        .scratch = (float *)(void *)(memory + table + local),
+        .fan_grad = (float *)(void *)(memory + table + local + scratch),
+    };
     cnn_placement_apply(step->placement, step->whole, memory + table, frame);
-    frame->scratch = (float *)(void *)(memory + table + local);
-    frame->fan_grad = (float *)(void *)(memory + table + local + scratch);
     float *transposed = step->transposed;
-    for (int i = 0; i < plan->stage_count; i++) {
+    for (int i = 0; i < stages; i++) {
         const size_t floats = transposed_floats(plan, i);
         frame->stages[i].transposed = floats > 0 ? transposed : NULL;
         transposed += floats;
@@ -287,8 +289,9 @@ struct cnn_step *cnn_step_new(struct cnn_net *net, int batch_max, struct cnn_los
     step->bytes = sizeof *step;
     if ((step->plan = cnn_plan_new(net, CNN_FOR_TRAINING, e)) &&
         (step->phases = cnn_phases_new(step->plan, e)) &&
-        (step->placement = cnn_placement_new(step->phases, batch_max, e)) && syncs_init(step, e) &&
-        shards_init(step, e) && ranges_init(step, e) && frames_init(step, threads, e))
+        (step->placement = cnn_placement_new(step->phases, batch_max, true, e)) &&
+        syncs_init(step, e) && shards_init(step, e) && ranges_init(step, e) &&
+        frames_init(step, threads, e))
         return step;
     cnn_step_free(step);
     return NULL;
@@ -447,8 +450,8 @@ static void shard_clear(const struct batch *batch, int s)
     memset(shard->grads, 0, batch->step->shard_params * sizeof *shard->grads);
 }
 
-/* From here on, every thread of the team calls each function, and each `for` and `single` ends in
- * a barrier. */
+/* From here on, every thread of the team calls each function, and each `for` and `single` that does
+ * not say nowait ends in a barrier. */
 
 static void phase_by_samples(const struct batch *batch, int phase, enum way way)
 {
@@ -574,7 +577,7 @@ static void update_params(const struct batch *batch)
     const float scale = limit > 0 && result.norm > limit ? (float)(limit / result.norm) : 1;
     if (!isfinite(result.loss) || !isfinite(result.norm))
         return;
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (size_t r = 0; r < step->range_count; r++)
         update_range(batch, &step->ranges[r], scale);
 }
@@ -582,9 +585,12 @@ static void update_params(const struct batch *batch)
 static void transpose_weights(const struct batch *batch)
 {
     const struct cnn_step *step = batch->step;
-#pragma omp for schedule(dynamic, 1)
+#pragma omp for schedule(dynamic, 1) nowait
     for (int i = 0; i < step->plan->stage_count; i++)
         cnn_stage_transpose(&step->frames[0], i);
+    if (step->phases->count == 1) { /* else they meet before anyone goes down */
+#pragma omp barrier
+    }
 }
 
 static void batch_run(const struct batch *batch)

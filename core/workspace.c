@@ -31,7 +31,7 @@ struct arena {
 static void *arena_take(struct arena *arena, size_t bytes)
 {
     void *piece = arena->base && bytes ? arena->base + arena->used : NULL;
-    arena->used += (bytes + MEMORY_ALIGN_BYTES - 1) & ~(size_t)(MEMORY_ALIGN_BYTES - 1);
+    arena->used += memory_aligned(bytes);
     return piece;
 }
 
@@ -69,8 +69,9 @@ static size_t lay_out(struct cnn_workspace *ws, char *base)
         if (base)
             frame->stages[i] = buffers;
     }
-    frame->scratch =
-        arena_take(&arena, cnn_frame_scratch_floats(ws->plan, ws->capacity) * sizeof(float));
+    const size_t scratch = cnn_frame_scratch_floats(ws->plan, 0, ws->plan->stage_count,
+                                                    ws->capacity, ws->mode == CNN_TRAIN);
+    frame->scratch = arena_take(&arena, scratch * sizeof(float));
     if (ws->mode == CNN_TRAIN)
         frame->fan_grad =
             arena_take(&arena, cnn_frame_fan_floats(ws->plan, ws->capacity) * sizeof(float));

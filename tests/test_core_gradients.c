@@ -148,7 +148,8 @@ static struct bench bench_new(const struct cnn_net *net, int node, bool spaced)
     fill_uniform(b.weight, SAMPLES * out_count(&b), &rng);
     b.kept = (char *)net_floats(SAMPLES * kept_bytes(&b) / sizeof(float) + 1);
     const struct cnn_op *op = b.node->op;
-    b.scratch = net_floats(op->scratch_floats ? op->scratch_floats(b.node, NULL, SAMPLES) : 0);
+    b.scratch =
+        net_floats(op->scratch_floats ? op->scratch_floats(b.node, NULL, SAMPLES, true) : 0);
     b.transposed = net_floats(op->transposed_floats ? op->transposed_floats(b.node) : 0);
     b.up = (double *)(void *)net_floats(128);
     b.down = b.up + 32;

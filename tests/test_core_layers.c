@@ -163,7 +163,7 @@ START_TEST(conv_worked_gradients)
     count_up(x, 16, 1);
     cnn_net_import(net, 0, weight);
     struct cnn_node *node = &net->nodes[0];
-    float *scratch = net_floats(node->op->scratch_floats(node, NULL, 1));
+    float *scratch = net_floats(node->op->scratch_floats(node, NULL, 1, true));
     float *grads = net_floats(net->param_count);
     float *transposed = net_floats(node->op->transposed_floats(node));
     node->op->transpose(node, net->params, transposed);

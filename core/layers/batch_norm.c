@@ -39,9 +39,10 @@ static size_t norm_kept_bytes(const struct cnn_node *node)
     return 2 * (size_t)node->in[0].c * sizeof(float);
 }
 
-static size_t norm_scratch_floats(const struct cnn_node *node, const struct epilogue *tail, int n)
+static size_t norm_scratch_floats(const struct cnn_node *node, const struct epilogue *tail, int n,
+                                  bool training)
 {
-    (void)tail, (void)n;
+    (void)tail, (void)n, (void)training;
     return 4 * (size_t)node->in[0].c; /* two doubles a channel */
 }
 

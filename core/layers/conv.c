@@ -94,14 +94,17 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static size_t conv_scratch_floats(const struct cnn_node *node, const struct epilogue *tail, int n)
+static size_t conv_scratch_floats(const struct cnn_node *node, const struct epilogue *tail, int n,
+                                  bool training)
 {
     const struct conv_geometry g = geometry(node);
     const struct pool_geometry *pool = tail ? tail->pool : NULL;
+    const size_t forward = cnn_kernels()->conv_scratch(&g, pool, n);
+    if (!training)
+        return forward;
     const int some = backward_samples(node, n);
     const size_t map = pool ? (size_t)some * cnn_shape_count(&node->out) : 0;
-    return larger(cnn_kernels()->conv_scratch(&g, pool, n),
-                  map + cnn_kernels()->conv_scratch(&g, NULL, some));
+    return larger(forward, map + cnn_kernels()->conv_scratch(&g, NULL, some));
 }
 
 static void conv_forward(const struct cnn_node *node, const struct cnn_pass *pass)
