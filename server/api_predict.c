@@ -7,6 +7,7 @@
 #include "api_query.h"
 #include "memory.h"
 #include "predict_body.h"
+#include "workspace.h"
 
 enum { TOP_DEFAULT = 3 };
 
@@ -73,29 +74,38 @@ static bool read_options(const struct http_request *request, int classes,
 
 /* ---- computing ---- */
 
-/* Scores of the whole batch, [count, classes]; a workspace's capacity at a time. */
+enum { LANES_MAX = 16 }; /* that share one request's samples */
+
+/* As many lanes as the batch is worth; false when there is no memory for one. */
+static bool take_lanes(struct app *app, struct model *model, int samples, struct cnn_lane **lanes,
+                       int *count, struct err *e)
+{
+    const int most = app->config.threads < LANES_MAX ? app->config.threads : LANES_MAX;
+    const int wanted = cnn_predictor_lanes(model->predictor, samples, most);
+    *count = 0;
+    while (*count < wanted && (lanes[*count] = registry_lane_take(app->registry, model, e)))
+        ++*count;
+    return *count > 0;
+}
+
+/* Scores of the whole batch, [count, classes]. */
 static float *compute(struct app *app, struct model *model, const struct predict_batch *batch,
                       struct predict_timing *timing, struct err *e)
 {
-    size_t classes = (size_t)model->meta.label_count;
-    size_t elements = cnn_shape_count(&model->net->input);
-    int64_t start = now_us();
+    const size_t classes = (size_t)model->meta.label_count;
+    struct cnn_lane *lanes[LANES_MAX];
+    int lane_count;
+    const int64_t start = now_us();
     float *scores = memory_new((size_t)batch->count * classes, sizeof *scores, e);
-    struct cnn_workspace *ws = scores ? registry_workspace_take(app->registry, model, e) : NULL;
-    if (!ws) {
+    if (!scores || !take_lanes(app, model, batch->count, lanes, &lane_count, e)) {
         free(scores);
         return NULL;
     }
-    int64_t taken = now_us();
-    int capacity = cnn_workspace_capacity(ws);
-    for (int first = 0; first < batch->count; first += capacity) {
-        int n = batch->count - first < capacity ? batch->count - first : capacity;
-        const float *out =
-            cnn_forward_canonical(model->net, ws, batch->x + (size_t)first * elements, n);
-        memcpy(scores + (size_t)first * classes, out, (size_t)n * classes * sizeof *scores);
-    }
+    const int64_t taken = now_us();
+    cnn_predict(lanes, lane_count, batch->x, batch->count, scores);
     cnn_scores(model->net, scores, batch->count);
-    registry_workspace_give(app->registry, model, ws);
+    for (int i = 0; i < lane_count; i++)
+        registry_lane_give(app->registry, model, lanes[i]);
     timing->queue_us = taken - start;
     timing->compute_us = now_us() - taken;
     return scores;

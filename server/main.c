@@ -6,7 +6,8 @@
  *   http 1..N     libmicrohttpd's threads (--http-threads): read requests, run fast handlers, send
  *                 responses; never wait for computing                                     http.c
  *   pool 1..N     --work-threads: run handlers that take long (predict, evaluate, datasets); an
- *                 evaluation forks an OpenMP team of --threads from here                  pool.c
+ *                 evaluation, and a prediction with much to compute, forks an OpenMP team
+ *                 of --threads from here                                                  pool.c
  *   scheduler     starts one worker at a time, reads its progress, stores it, publishes    jobs.c
  *   worker        a process of its own, `strided worker`, one a job; it reads the job on standard
  *                 input, trains with an OpenMP team, and dies with the daemon            worker.c

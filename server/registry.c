@@ -1,5 +1,5 @@
 /* Locks: registry.mutex guards the list, the entries' counts, which are active, and their idle
- * workspaces. It is never held while a file is read, the store is asked, or a net runs.
+ * lanes. It is never held while a file is read, the store is asked, or a net runs.
  * registry.change makes the catalogue's rows and the list change as one: held over both by whoever
  * publishes or deletes, and taken before the store's mutex and registry.mutex.
  *
@@ -19,20 +19,15 @@
 #include "log.h"
 #include "onnx.h"
 
-enum {
-    IDLE_MAX = 16,                  /* workspaces kept for the next requests, a version */
-    CAPACITY_MAX = 32,              /* samples of one workspace */
-    WORKSPACE_BYTES_AIM = 64 << 20, /* nets with large feature maps get a smaller capacity */
-};
+enum { IDLE_MAX = 16 }; /* lanes kept for the next requests, a version */
 
 struct entry {
     struct model model; /* first: a struct model * of ours is its entry */
     struct entry *next;
     int references; /* one is the list's */
     bool active;
-    int capacity;
     int idle_count;
-    struct cnn_workspace *idle[IDLE_MAX];
+    struct cnn_lane *idle[IDLE_MAX];
 };
 
 struct registry {
@@ -53,7 +48,8 @@ static struct entry *entry_of(struct model *model)
 static void entry_free(struct entry *entry)
 {
     for (int i = 0; i < entry->idle_count; i++)
-        cnn_workspace_free(entry->idle[i]);
+        cnn_lane_free(entry->idle[i]);
+    cnn_predictor_free(entry->model.predictor);
     cnn_net_free(entry->model.net);
     model_meta_clear(&entry->model.meta);
     free(entry);
@@ -71,15 +67,6 @@ static struct entry *entry_new(const char *name, int version, struct err *e)
     snprintf(entry->model.name, sizeof entry->model.name, "%s", name);
     files_path(entry->model.path, sizeof entry->model.path, "models", name, version, ".onnx");
     return entry;
-}
-
-static int choose_capacity(const struct cnn_net *net)
-{
-    size_t bytes = cnn_shape_count(&net->input) * sizeof(float);
-    for (int i = 0; i < net->node_count; i++)
-        bytes += cnn_shape_count(&net->nodes[i].out) * sizeof(float);
-    size_t fit = WORKSPACE_BYTES_AIM / bytes;
-    return fit < 1 ? 1 : fit > CAPACITY_MAX ? CAPACITY_MAX : (int)fit;
 }
 
 /* Checks that what a file holds can be served. */
@@ -114,9 +101,8 @@ static bool entry_read(struct entry *entry, const char *path, const char *sha256
         goto out;
     }
     model->net = onnx_read(map.bytes, map.size, &model->meta, e);
-    ok = model->net && check_model(model, e);
-    if (ok)
-        entry->capacity = choose_capacity(model->net);
+    ok = model->net && check_model(model, e) &&
+         (model->predictor = cnn_predictor_new(model->net, e));
 out:
     file_map_close(&map);
     return ok;
@@ -351,31 +337,29 @@ void registry_release(struct registry *registry, struct model *model)
         entry_free(entry);
 }
 
-/* ---- workspaces ---- */
+/* ---- lanes ---- */
 
-struct cnn_workspace *registry_workspace_take(struct registry *registry, struct model *model,
-                                              struct err *e)
+struct cnn_lane *registry_lane_take(struct registry *registry, struct model *model, struct err *e)
 {
     struct entry *entry = entry_of(model);
-    struct cnn_workspace *ws = NULL;
+    struct cnn_lane *lane = NULL;
     pthread_mutex_lock(&registry->mutex);
     if (entry->idle_count > 0)
-        ws = entry->idle[--entry->idle_count];
+        lane = entry->idle[--entry->idle_count];
     pthread_mutex_unlock(&registry->mutex);
-    return ws ? ws : cnn_workspace_new(model->net, entry->capacity, CNN_INFER, e);
+    return lane ? lane : cnn_lane_new(model->predictor, e);
 }
 
-void registry_workspace_give(struct registry *registry, struct model *model,
-                             struct cnn_workspace *ws)
+void registry_lane_give(struct registry *registry, struct model *model, struct cnn_lane *lane)
 {
     struct entry *entry = entry_of(model);
     pthread_mutex_lock(&registry->mutex);
-    if (ws && entry->idle_count < IDLE_MAX) {
-        entry->idle[entry->idle_count++] = ws;
-        ws = NULL;
+    if (lane && entry->idle_count < IDLE_MAX) {
+        entry->idle[entry->idle_count++] = lane;
+        lane = NULL;
     }
     pthread_mutex_unlock(&registry->mutex);
-    cnn_workspace_free(ws);
+    cnn_lane_free(lane);
 }
 
 /* ---- deleting ---- */

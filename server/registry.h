@@ -2,22 +2,24 @@
  *
  * The table is guarded by one mutex held only for look-ups and swaps, so that no request waits. A
  * version is immutable once loaded; whoever acquired it may use it until release, also after a
- * newer one took its place or it was deleted. Each version keeps a pool of inference workspaces.
+ * newer one took its place or it was deleted. Each version is prepared on load and keeps a pool of
+ * lanes.
  */
 #ifndef STRIDED_REGISTRY_H
 #define STRIDED_REGISTRY_H
 
 #include "files.h"
 #include "model_meta.h"
+#include "predictor.h"
 #include "store.h"
-#include "workspace.h"
 
 struct registry;
 struct model { /* one loaded version; read-only */
     char name[LIMIT_NAME_BYTES + 1];
     int version;
     struct cnn_net *net;
-    struct model_meta meta; /* as many labels as the net has outputs */
+    struct cnn_predictor *predictor; /* the net, prepared */
+    struct model_meta meta;          /* as many labels as the net has outputs */
     char sha256[65];
     uint64_t bytes;              /* of the file */
     char path[FILES_PATH_BYTES]; /* its ONNX file */
@@ -46,12 +48,9 @@ struct model *registry_acquire(struct registry *registry, const char *name, int 
                                struct err *e);
 void registry_release(struct registry *registry, struct model *model);
 
-/* A workspace for inference on this version, from its pool; give it back after use. Its capacity is
- * the version's, 1..32 samples: more are run in turns. */
-struct cnn_workspace *registry_workspace_take(struct registry *registry, struct model *model,
-                                              struct err *e);
-void registry_workspace_give(struct registry *registry, struct model *model,
-                             struct cnn_workspace *ws);
+/* A lane of this version's predictor, from its pool; give it back after use. Give takes NULL. */
+struct cnn_lane *registry_lane_take(struct registry *registry, struct model *model, struct err *e);
+void registry_lane_give(struct registry *registry, struct model *model, struct cnn_lane *lane);
 
 /* version 0 = all. ERR_NOT_FOUND if there is none; a new newest becomes active. */
 bool registry_delete(struct registry *registry, const char *name, int version, struct err *e);

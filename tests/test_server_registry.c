@@ -119,11 +119,12 @@ START_TEST(acquired_version_outlives_its_deletion)
     ck_assert_ptr_nonnull(model);
     ck_assert(registry_delete(registry, "m", 0, &error));
     ck_assert_ptr_null(registry_acquire(registry, "m", 0, &error));
-    struct cnn_workspace *ws = registry_workspace_take(registry, model, &error);
-    ck_assert_ptr_nonnull(ws);
-    const float *out = cnn_forward_canonical(model->net, ws, (const float[]){1, 2, 3, 4}, 1);
+    struct cnn_lane *lane = registry_lane_take(registry, model, &error);
+    float out[8];
+    ck_assert_ptr_nonnull(lane);
+    cnn_predict(&lane, 1, (const float[]){1, 2, 3, 4}, 1, out);
     ck_assert_float_eq(out[2], 3);
-    registry_workspace_give(registry, model, ws);
+    registry_lane_give(registry, model, lane);
     registry_release(registry, model);
     end();
 }
@@ -165,19 +166,18 @@ START_TEST(a_delete_waits_for_the_publication_under_way)
 }
 END_TEST
 
-START_TEST(workspaces_are_reused)
+START_TEST(lanes_are_reused)
 {
     begin();
     publish();
     struct model *model = registry_acquire(registry, "m", 0, &error);
-    struct cnn_workspace *first = registry_workspace_take(registry, model, &error);
-    struct cnn_workspace *second = registry_workspace_take(registry, model, &error);
+    struct cnn_lane *first = registry_lane_take(registry, model, &error);
+    struct cnn_lane *second = registry_lane_take(registry, model, &error);
     ck_assert_ptr_ne(first, second);
-    ck_assert_int_eq(cnn_workspace_capacity(first), 32);
-    registry_workspace_give(registry, model, first);
-    ck_assert_ptr_eq(registry_workspace_take(registry, model, &error), first);
-    registry_workspace_give(registry, model, first);
-    registry_workspace_give(registry, model, second);
+    registry_lane_give(registry, model, first);
+    ck_assert_ptr_eq(registry_lane_take(registry, model, &error), first);
+    registry_lane_give(registry, model, first);
+    registry_lane_give(registry, model, second);
     registry_release(registry, model);
     end();
 }
@@ -191,12 +191,13 @@ static void *predict_all_along(void *served)
     struct err e;
     do {
         struct model *model = registry_acquire(registry, "m", 0, &e);
-        struct cnn_workspace *ws = model ? registry_workspace_take(registry, model, &e) : NULL;
-        if (!ws)
+        struct cnn_lane *lane = model ? registry_lane_take(registry, model, &e) : NULL;
+        float out[8];
+        if (!lane)
             return NULL;
-        const float *out = cnn_forward_canonical(model->net, ws, (const float[]){5, 6, 7, 8}, 1);
+        cnn_predict(&lane, 1, (const float[]){5, 6, 7, 8}, 1, out);
         bool right = out[0] == 5 && out[1] == 6 && out[2] == 7;
-        registry_workspace_give(registry, model, ws);
+        registry_lane_give(registry, model, lane);
         registry_release(registry, model);
         if (!right)
             return NULL;
@@ -234,4 +235,4 @@ END_TEST
 TEST_PROGRAM("server registry", staged_model_is_not_served_before_it_is_stored,
              discarded_model_takes_its_file_along, file_that_is_no_model_is_refused_and_removed,
              acquired_version_outlives_its_deletion, a_delete_waits_for_the_publication_under_way,
-             workspaces_are_reused, versions_come_and_go_under_running_predictions)
+             lanes_are_reused, versions_come_and_go_under_running_predictions)
