@@ -1,7 +1,6 @@
 #include "nets.h"
 
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -10,6 +9,7 @@
 #include "cases.h"
 #include "memory.h"
 #include "optim.h"
+#include "predictor.h"
 #include "presets.h"
 #include "step.h"
 #include "workspace.h"
@@ -156,55 +156,45 @@ static void measure_memory(const struct net_case *net, int threads)
 
 /* ---- inference --------------------------------------------------------------------------------*/
 
+/* What a predict request does: api_predict.c. */
 struct inference {
     struct cnn_net *net;
-    int threads, classes;
-    int n[THREADS_MAX]; /* samples of each thread */
-    float *x[THREADS_MAX], *scores[THREADS_MAX];
-    struct cnn_workspace *ws[THREADS_MAX];
+    struct cnn_predictor *predictor;
+    int n, lanes;
+    struct cnn_lane *lane[THREADS_MAX];
+    float *x, *scores;
 };
 
 static void inference_init(struct inference *run, const char *preset, int batch, int threads)
 {
     struct err e = {0};
-    *run = (struct inference){.net = preset_net(preset), .threads = threads};
-    run->classes = cnn_net_output(run->net)->c;
-    for (int t = 0; t < threads; t++) {
-        run->n[t] = batch * (t + 1) / threads - batch * t / threads;
-        run->x[t] = random_floats((size_t)run->n[t] * cnn_shape_count(&run->net->input));
-        run->scores[t] = random_floats((size_t)run->n[t] * (size_t)run->classes);
-        run->ws[t] = cnn_workspace_new(run->net, run->n[t], CNN_INFER, &e);
-        if (!run->ws[t])
+    *run = (struct inference){.net = preset_net(preset), .n = batch};
+    run->predictor = cnn_predictor_new(run->net, &e);
+    if (!run->predictor)
+        fail(&e);
+    run->lanes = cnn_predictor_lanes(run->predictor, batch, threads);
+    for (int i = 0; i < run->lanes; i++)
+        if (!(run->lane[i] = cnn_lane_new(run->predictor, &e)))
             fail(&e);
-    }
+    run->x = random_floats((size_t)batch * cnn_shape_count(&run->net->input));
+    run->scores = random_floats((size_t)batch * cnn_shape_count(cnn_net_output(run->net)));
 }
 
 static void inference_clear(struct inference *run)
 {
-    for (int t = 0; t < run->threads; t++) {
-        cnn_workspace_free(run->ws[t]);
-        free(run->x[t]);
-        free(run->scores[t]);
-    }
+    for (int i = 0; i < run->lanes; i++)
+        cnn_lane_free(run->lane[i]);
+    cnn_predictor_free(run->predictor);
     cnn_net_free(run->net);
-}
-
-static void inference_part(struct inference *run, int t)
-{
-    const float *out = cnn_forward_canonical(run->net, run->ws[t], run->x[t], run->n[t]);
-    memcpy(run->scores[t], out, (size_t)run->n[t] * (size_t)run->classes * sizeof *out);
-    cnn_scores(run->net, run->scores[t], run->n[t]);
+    free(run->x);
+    free(run->scores);
 }
 
 static void inference_call(void *context)
 {
     struct inference *run = context;
-    if (run->threads == 1) {
-        inference_part(run, 0);
-        return;
-    }
-#pragma omp parallel num_threads(run->threads)
-    inference_part(run, omp_get_thread_num());
+    cnn_predict(run->lane, run->lanes, run->x, run->n, run->scores);
+    cnn_scores(run->net, run->scores, run->n);
 }
 
 static double infer_seconds(const char *preset, int batch, int threads)
