@@ -18,12 +18,12 @@ TARGET_ARCH_NAME := $(shell $(CC) -dumpmachine | cut -d- -f1)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla $(WERROR)
 CFLAGS ?= -O2 -g
 BASE := -std=c17 $(WARN) $(CFLAGS) $(SAN) -pthread -fno-math-errno -fno-trapping-math -MMD -MP
-PACKAGES := libmicrohttpd libcjson libprotobuf-c sqlite3 gnutls libpng libjpeg zlib
+PACKAGES := libmicrohttpd libcjson libprotobuf-c sqlite3 gnutls libpng libjpeg zlib libarchive
 
 # One direction only: server -> proto -> core. The include paths enforce it. -iquote: core/limits.h
 # must not stand in for the system's <limits.h>.
 CORE_CPP := -iquote core -iquote core/kernels
-PROTO_CPP := $(CORE_CPP) -iquote proto -iquote $(B)/proto -D_GNU_SOURCE $(shell pkg-config --cflags libcjson libprotobuf-c libpng libjpeg zlib)
+PROTO_CPP := $(CORE_CPP) -iquote proto -iquote $(B)/proto -D_GNU_SOURCE $(shell pkg-config --cflags libcjson libprotobuf-c libpng libjpeg zlib libarchive)
 SERVER_CPP := $(CORE_CPP) -iquote proto -iquote server -D_GNU_SOURCE -DSTRIDED_VERSION='"$(VERSION)"' $(shell pkg-config --cflags libmicrohttpd sqlite3 gnutls)
 TEST_CPP := $(PROTO_CPP) $(SERVER_CPP) -iquote tests $(shell pkg-config --cflags check libcurl)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -lm
@@ -134,7 +134,7 @@ $(B)/tests/test_server_openapi: $(B)/tests/schema.o
 # What the build, the tests and the lint need, as Debian packages.
 DEPS := gcc make pkg-config python3 python3-yaml curl \
     libmicrohttpd-dev libcjson-dev libprotobuf-c-dev protobuf-c-compiler libsqlite3-dev \
-    libgnutls28-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev \
+    libgnutls28-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev libarchive-dev \
     check libcurl4-gnutls-dev libxml2-utils \
     clang clang-format libclang-rt-14-dev libomp-14-dev valgrind
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)

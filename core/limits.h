@@ -52,4 +52,14 @@ enum {
     LIMIT_TOOL_ELEMENTS = 1 << 16,
 };
 
+/* Archives of samples. ModelNet10's zip has 5000 files and decodes to 2200 MiB. */
+enum {
+    LIMIT_ARCHIVE_ENTRIES = 1 << 18, /* files, folders, links */
+    LIMIT_ARCHIVE_PATH_BYTES = 512,
+    LIMIT_ARCHIVE_FILE_BYTES = 64 << 20, /* of one file, decoded */
+    LIMIT_ARCHIVE_DECODED_MIB = 4096,
+    LIMIT_ARCHIVE_RATIO = 200,           /* decoded to compressed; voxel grids reach 500, so ... */
+    LIMIT_ARCHIVE_RATIO_FLOOR_MIB = 512, /* ... less than this decoded is read at any ratio */
+};
+
 #endif
