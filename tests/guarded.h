@@ -85,18 +85,24 @@ static inline struct buffer buffer_filled(size_t count, enum edge edge, float va
 }
 
 /* Sums of `terms` products of numbers in [-1, 1): rounding errors add up like a random walk, and
- * grow with the sum itself. */
-static inline void check_close(const struct buffer *got, const struct buffer *want, double terms,
-                               const char *table, const char *what)
+ * grow with the sum itself; `unit` is their size. */
+static inline void check_within(const struct buffer *got, const struct buffer *want, double unit,
+                                double terms, const char *table, const char *what)
 {
     for (size_t i = 0; i < want->count; i++) {
         const double difference = fabs((double)got->data[i] - (double)want->data[i]);
-        const double bound = 1e-6 * (1 + sqrt(terms) + fabs((double)want->data[i]));
+        const double bound = unit * (1 + sqrt(terms) + fabs((double)want->data[i]));
         /* A passing ck_assert is a write to check's pipe: not for each float. */
         if (!(difference <= bound))
             ck_abort_msg("%s %s[%zu] is %.9g, expected %.9g", table, what, i, (double)got->data[i],
                          (double)want->data[i]);
     }
+}
+
+static inline void check_close(const struct buffer *got, const struct buffer *want, double terms,
+                               const char *table, const char *what)
+{
+    check_within(got, want, 1e-6, terms, table, what);
 }
 
 #endif

@@ -12,6 +12,7 @@
 #include "product.h"
 #include "runs.h"
 #include "vector.h"
+#include "winograd.h"
 
 enum {
     PART_FLOATS = 1 << 17, /* of maps read and written together: a part of L2 */
@@ -121,8 +122,8 @@ static void gather(const struct gather *m, int n, const float *from, const float
     }
 }
 
-static void conv_sums(const struct conv_geometry *g, int n, const float *x, const float *w,
-                      const struct epilogue *end, float *y)
+static void direct_sums(const struct conv_geometry *g, int n, const float *x, const float *w,
+                        const struct epilogue *end, float *y)
 {
     const int c = g->in_c / g->groups, k = g->out_k / g->groups;
     gather(
@@ -140,6 +141,19 @@ static void conv_sums(const struct conv_geometry *g, int n, const float *x, cons
         n, x, w, end, y);
 }
 
+static void conv_sums(const struct conv_geometry *g, int n, const float *x, const float *w,
+                      const struct epilogue *end, float *y, float *scratch)
+{
+    if (!KERNEL(winograd_fits)(g)) {
+        direct_sums(g, n, x, w, end, y);
+        return;
+    }
+    KERNEL(winograd_forward)(g, n, x, w, false, end, y, scratch);
+    if (end->act != KERNEL_LINEAR && end->act != KERNEL_RELU)
+        KERNEL(activate)
+    (end->act, end->slope, (size_t)n * (size_t)map_of(g->out, g->out_k).sample, y, y);
+}
+
 /* wt[groups,taps,K,C] from w[taps,C,groups,K] */
 static void conv_transpose(const struct conv_geometry *g, const float *w, float *wt)
 {
@@ -153,12 +167,36 @@ static void conv_transpose(const struct conv_geometry *g, const float *w, float 
         }
 }
 
+/* The data gradient as a convolution of its own, with weights turned round; without strides. */
+static struct conv_geometry turned(const struct conv_geometry *g)
+{
+    struct conv_geometry t = *g;
+    t.in_c = g->out_k;
+    t.out_k = g->in_c;
+    for (int i = 0; i < KERNEL_AXES; i++) {
+        t.in[i] = g->out[i];
+        t.out[i] = g->in[i];
+        t.before[i] = g->kernel[i] - 1 - g->before[i];
+    }
+    return t;
+}
+
+static bool turned_fits(const struct conv_geometry *g)
+{
+    const struct conv_geometry t = turned(g);
+    return KERNEL(winograd_fits)(&t);
+}
+
 static void conv_backward_data(const struct conv_geometry *g, int n, const float *dy,
                                const float *wt, float *dx, float *scratch)
 {
+    if (turned_fits(g)) {
+        const struct conv_geometry t = turned(g);
+        KERNEL(winograd_forward)(&t, n, dy, wt, true, &(struct epilogue){0}, dx, scratch);
+        return;
+    }
     const int c = g->in_c / g->groups, k = g->out_k / g->groups;
     const struct map taps = map_of(g->kernel, c * k);
-    (void)scratch;
     gather(
         &(struct gather){
             .g = g,
@@ -258,6 +296,10 @@ static bool copy_for_weights(const struct conv_geometry *g)
 static void conv_backward_weight(const struct conv_geometry *g, int n, const float *x,
                                  const float *dy, float *dw, float *scratch)
 {
+    if (KERNEL(winograd_fits)(g)) {
+        KERNEL(winograd_backward_weight)(g, n, x, dy, dw, scratch);
+        return;
+    }
     if (!copy_for_weights(g)) {
         weight_parts(g, n, x, dy, dw);
         return;
@@ -283,10 +325,12 @@ static void conv_pooled(const struct conv_geometry *g, int n, const float *x, co
 {
     const size_t in = floats(g->in, g->in_c), pooled = floats(end->pool->out, g->out_k);
     const int part = samples_of_part(g, n);
+    float *rest = scratch + (size_t)part * floats(g->out, g->out_k);
     for (int s = 0; s < n; s += part) {
         const int m = at_most(part, n - s);
         float *to = y + (size_t)s * pooled;
-        conv_sums(g, m, x + (size_t)s * in, w, &(struct epilogue){.bias = end->bias}, scratch);
+        conv_sums(g, m, x + (size_t)s * in, w, &(struct epilogue){.bias = end->bias}, scratch,
+                  rest);
         KERNEL(max_pool)
         (end->pool, m, scratch, to, end->winner ? end->winner + (size_t)s * pooled : NULL);
         if (end->act != KERNEL_LINEAR)
@@ -302,22 +346,43 @@ static void conv_forward(const struct conv_geometry *g, int n, const float *x, c
     else if (end->pool)
         conv_pooled(g, n, x, w, end, y, scratch);
     else
-        conv_sums(g, n, x, w, end, y);
+        conv_sums(g, n, x, w, end, y, scratch);
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t forward_scratch(const struct conv_geometry *g, const struct pool_geometry *pool,
+                              int n)
+{
+    if (KERNEL(lines_fit)(g))
+        return KERNEL(lines_scratch)(g, pool);
+    const int part = pool ? samples_of_part(g, n) : n;
+    return (pool ? (size_t)part * floats(g->out, g->out_k) : 0) +
+           (KERNEL(winograd_fits)(g) ? KERNEL(winograd_scratch)(g, part) : 0);
+}
+
+static size_t data_scratch(const struct conv_geometry *g, int n)
+{
+    const struct conv_geometry t = turned(g);
+    return turned_fits(g) ? KERNEL(winograd_scratch)(&t, n) : 0;
+}
+
+static size_t weight_scratch(const struct conv_geometry *g, int n)
+{
+    if (KERNEL(winograd_fits)(g))
+        return KERNEL(winograd_scratch)(g, n);
+    if (!copy_for_weights(g))
+        return 0;
+    const struct conv_geometry padded = conv_padded(g);
+    return (size_t)samples_of_part(&padded, n) * floats(padded.in, g->in_c);
 }
 
 static size_t conv_scratch(const struct conv_geometry *g, const struct pool_geometry *pool, int n)
 {
-    size_t most = 0;
-    if (KERNEL(lines_fit)(g))
-        most = KERNEL(lines_scratch)(g, pool);
-    else if (pool)
-        most = (size_t)samples_of_part(g, n) * floats(g->out, g->out_k);
-    if (copy_for_weights(g)) {
-        const struct conv_geometry padded = conv_padded(g);
-        const size_t copy = (size_t)samples_of_part(&padded, n) * floats(padded.in, g->in_c);
-        most = copy > most ? copy : most;
-    }
-    return most;
+    return larger(larger(forward_scratch(g, pool, n), weight_scratch(g, n)), data_scratch(g, n));
 }
 
 #define NAME_TEXT(isa) #isa
