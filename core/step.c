@@ -37,6 +37,7 @@ enum {
     SHARDS_MAX = 64,
     SHARDS_MIN = 4,                /* whatever they need */
     SHARD_SAMPLES = 8,             /* aimed at: each has a gradient block to fill and to add */
+    SMALL_BATCH_MACS = 4 << 20,    /* below this, calls cost more than what a fifth thread saves */
     GRADIENT_BYTES_MAX = 64 << 20, /* of all blocks, past SHARDS_MIN of them */
     RANGE = 4096,                  /* floats added, squared and updated at a time */
 };
@@ -64,6 +65,7 @@ struct cnn_step {
     struct cnn_net *net;
     struct cnn_loss loss;
     int threads, batch_max;
+    uint64_t macs; /* of one sample */
     size_t bytes;
     struct cnn_plan *plan;
     struct cnn_phases *phases;
@@ -103,14 +105,17 @@ struct batch {
     const struct cnn_step_update *update; /* NULL: none */
 };
 
-static int shard_count(size_t shard_params, int n)
+/* Never falls as n grows. */
+static int shard_count(const struct cnn_step *step, int n)
 {
+    const size_t shard_params = step->shard_params;
     const size_t fit = GRADIENT_BYTES_MAX / (sizeof(float) * (shard_params + 1));
     const int limit = fit > SHARDS_MAX    ? SHARDS_MAX
                       : fit < SHARDS_UNIT ? SHARDS_MIN
                                           : (int)fit / SHARDS_UNIT * SHARDS_UNIT;
     const int wanted = n / SHARD_SAMPLES / SHARDS_UNIT * SHARDS_UNIT;
-    int count = wanted < SHARDS_UNIT ? SHARDS_UNIT : wanted;
+    const bool small = (uint64_t)n * step->macs < SMALL_BATCH_MACS;
+    int count = wanted > SHARDS_UNIT ? wanted : small ? SHARDS_MIN : SHARDS_UNIT;
     count = count > limit ? limit : count;
     return count > n ? n : count;
 }
@@ -141,7 +146,7 @@ static bool shards_init(struct cnn_step *step, struct err *e)
         if (!runs_in_parts(step->plan, i))
             step->shard_params += cnn_stage_params(step->plan, i, &offset);
     }
-    const int count = step->shard_max = shard_count(step->shard_params, step->batch_max);
+    const int count = step->shard_max = shard_count(step, step->batch_max);
     const size_t most = (size_t)count, doubles = (size_t)step->sync_doubles_max;
     if (!(step->shards = step_alloc(step, most, sizeof *step->shards, e)) ||
         !(step->shard_grads = step_alloc(step, most * step->shard_params, sizeof(float), e)) ||
@@ -286,6 +291,7 @@ struct cnn_step *cnn_step_new(struct cnn_net *net, int batch_max, struct cnn_los
     step->net = net;
     step->loss = loss;
     step->batch_max = batch_max;
+    step->macs = cnn_net_macs(net);
     step->bytes = sizeof *step;
     if ((step->plan = cnn_plan_new(net, CNN_FOR_TRAINING, e)) &&
         (step->phases = cnn_phases_new(step->plan, e)) &&
@@ -620,7 +626,7 @@ static struct cnn_step_result step_run(struct batch *batch)
 {
     struct cnn_step *step = batch->step;
     CHECK(batch->n >= 1 && batch->n <= step->batch_max);
-    batch->shard_count = shard_count(step->shard_params, batch->n);
+    batch->shard_count = shard_count(step, batch->n);
 #pragma omp parallel num_threads(step->threads)
     batch_run(batch);
     cnn_net_update_stats(step->net, step->up, batch->n);
