@@ -36,7 +36,7 @@ bench-programs: $(B)/bench/bench $(B)/bench/export
 .PHONY: bench
 bench: deps ## kernels against the FMA peak, nets, memory: a table (KINDS="peak layers" BENCH_SECONDS=.2)
 	@$(MAKE) --no-print-directory -j2 $(B)/bench/bench
-	@for kind in $(KINDS); do $(B)/bench/bench $$kind || exit 1; done > $(B)/bench/bench.csv
+	@for kind in $(KINDS); do GOMP_SPINCOUNT=3000 $(B)/bench/bench $$kind || exit 1; done > $(B)/bench/bench.csv
 	@bench/table.py $(B)/bench/bench.csv
 KINDS ?= peak layers train infer memory
 

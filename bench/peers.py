@@ -76,7 +76,8 @@ class Run:
         key = (engine, threads if engine == "torch" else 0)
         if key not in self.programs:
             argv, environment = {
-                "strided": (self.bench, self.environment),
+                # As the daemon and its workers run (spin_briefly in server/main.c).
+                "strided": (self.bench, {"GOMP_SPINCOUNT": "3000", **self.environment}),
                 "onednn": ([self.build / "bench" / "peer_onednn"], self.environment),
                 "torch": (self.torch, self.threads_environment(threads)),
                 "onnxruntime": (["node", ROOT / "bench" / "peer_onnxruntime.js",
