@@ -24,6 +24,13 @@ enum {
     CNN_FAILURES_MAX = 1000,   /* misclassified samples kept of one evaluation */
 };
 
+/* Meshes and voxels. */
+enum {
+    LIMIT_MESH_VERTICES = 1 << 22,   /* of one OFF, STL or OBJ; STL has 3 a triangle */
+    LIMIT_MESH_TRIANGLES = 1 << 22,  /* polygons count as their fans */
+    CNN_VOXEL_SAMPLES_MAX = 1 << 20, /* points drawn on one mesh; 2048 are usual */
+};
+
 /* HTTP and JSON. */
 enum {
     LIMIT_JSON_DEPTH = 64,
