@@ -224,7 +224,7 @@ bool datasets_generate(struct store *store, const char *name, const struct datas
     struct dataset_info info = {
         .shape = generator->shape,
         .dtype = CNN_U8,
-        .preprocess.normalize.scale = 1.0f / 255,
+        .preprocess.normalize.scale = generator->scale,
         .counts = {request->train, request->test},
     };
     snprintf(info.source, sizeof info.source, "generator %s, seed %llu", generator->name,

@@ -112,6 +112,89 @@ START_TEST(color_shapes_are_yellow_squares_against_yellow_circles_and_red_square
 }
 END_TEST
 
+enum { GRID = 24, VOXELS = GRID * GRID * GRID, TICKS = 64 };
+
+/* Occupied voxels, and how many of them lie on the grid's border. */
+static int measure_solid(const uint8_t *grid, int *border)
+{
+    int count = 0;
+    *border = 0;
+    for (int v = 0; v < VOXELS; v++) {
+        if (grid[v] > 1)
+            ck_abort_msg("voxel %d is %d", v, grid[v]);
+        int at[] = {v / (GRID * GRID), v / GRID % GRID, v % GRID};
+        bool outer = false;
+        for (int a = 0; a < 3; a++)
+            outer |= at[a] == 0 || at[a] == GRID - 1;
+        count += grid[v];
+        *border += outer && grid[v];
+    }
+    return count;
+}
+
+/* Volumes of the bodies for the smallest and largest size and proportions of synth.h. */
+START_TEST(solids_are_filled_bodies_of_the_right_volume)
+{
+    static const int volumes[][2] = {
+        {850, 6420}, {900, 2400}, {330, 2100}, {650, 2200}, {380, 1900},
+    };
+    const struct cnn_generator *solids = cnn_generator_find("solids");
+    int border = 0, borders = 0;
+    ck_assert_int_eq(solids->classes, 5);
+    ck_assert_float_eq(solids->scale, 1);
+    for (uint32_t i = 0; i < 500; i++) {
+        static uint8_t grid[VOXELS];
+        solids->make(1, 0, i, grid);
+        int count = measure_solid(grid, &border);
+        ck_assert_msg(count >= volumes[i % 5][0] && count <= volumes[i % 5][1], "%s %u: %d voxels",
+                      solids->labels[i % 5], i, count);
+        ck_assert_int_lt(border, 200); /* touching is all right, cut off is not */
+        borders += border > 0;
+    }
+    ck_assert_int_gt(borders, 20);
+}
+END_TEST
+
+/* How often the signal crosses its middle. */
+static int crossings(const uint8_t *x)
+{
+    int count = 0;
+    for (int i = 1; i < TICKS; i++)
+        count += (x[i] >= 128) != (x[i - 1] >= 128);
+    return count;
+}
+
+START_TEST(signals_are_waves_around_128_and_noise)
+{
+    const struct cnn_generator *signals = cnn_generator_find("signals");
+    long mean[4] = {0}, crossed[4] = {0};
+    int far_steps[4] = {0}; /* from one tick to the next */
+    ck_assert_int_eq(signals->shape.rank, 1);
+    ck_assert_uint_eq(cnn_shape_count(&signals->shape), TICKS);
+    for (uint32_t i = 0; i < 4000; i++) {
+        uint8_t x[TICKS];
+        signals->make(1, 0, i, x);
+        crossed[i % 4] += crossings(x);
+        for (int t = 0; t < TICKS; t++) {
+            mean[i % 4] += x[t];
+            far_steps[i % 4] += t > 0 && abs(x[t] - x[t - 1]) > 90;
+        }
+    }
+    for (int k = 0; k < 4; k++) {
+        mean[k] /= 1000L * TICKS;
+        ck_assert_msg(mean[k] >= 122 && mean[k] <= 134, "%s: mean %ld", signals->labels[k],
+                      mean[k]);
+    }
+    for (int k = 0; k < 3; k++) /* 3.75 periods on average, two crossings each */
+        ck_assert_msg(crossed[k] > 6000 && crossed[k] < 10000, "%s: %ld crossings",
+                      signals->labels[k], crossed[k]);
+    ck_assert_int_gt(crossed[3], 25000);
+    ck_assert_int_eq(far_steps[0], 0);
+    ck_assert_int_gt(far_steps[1], 6000); /* both edges of a square, one of a saw */
+    ck_assert(far_steps[2] > 2500 && far_steps[2] < 4000);
+}
+END_TEST
+
 START_TEST(a_sample_depends_on_seed_split_and_index_alone)
 {
     for (int g = 0; cnn_generator_at(g); g++) {
@@ -153,6 +236,9 @@ START_TEST(generators_are_found_by_name)
     ck_assert_str_eq(colors->labels[0], "yellow-square");
     ck_assert_str_eq(colors->labels[1], "other");
     ck_assert_int_eq(colors->shape.c, 3);
+    ck_assert_float_eq(shapes->scale, 1.0f / 255);
+    ck_assert_str_eq(cnn_generator_find("solids")->labels[4], "torus");
+    ck_assert_str_eq(cnn_generator_find("signals")->labels[3], "noise");
     ck_assert_ptr_null(cnn_generator_find("shape"));
     ck_assert_ptr_null(cnn_generator_at(-1));
     ck_assert_ptr_null(cnn_generator_at(1000));
@@ -161,4 +247,5 @@ END_TEST
 
 TEST_PROGRAM("core_synth", shapes_are_squares_of_side_5_to_13_anywhere_and_circles_of_radius_5_or_6,
              color_shapes_are_yellow_squares_against_yellow_circles_and_red_squares,
+             solids_are_filled_bodies_of_the_right_volume, signals_are_waves_around_128_and_noise,
              a_sample_depends_on_seed_split_and_index_alone, generators_are_found_by_name)

@@ -362,7 +362,8 @@ START_TEST(test_an_unknown_generator_is_told_which_there_are)
     struct dataset_request request;
     struct err e = {0};
     ck_assert(!dataset("{\"generator\":\"dogs\"}", &request, &e));
-    ck_assert_str_eq(e.detail, "unknown generator 'dogs', expected one of shapes, color-shapes");
+    ck_assert_str_eq(e.detail, "unknown generator 'dogs', expected one of shapes, color-shapes, "
+                               "solids, signals");
 }
 END_TEST
 
