@@ -26,6 +26,10 @@ void cnn_step_free(struct cnn_step *step);
 /* All that it allocated, the net's gradient included. */
 size_t cnn_step_bytes(const struct cnn_step *step);
 
+/* How many threads, up to `most`, a step of such a batch is worth. More of them than work would
+ * wait for each other, and the longer the busier the machine. */
+int cnn_step_threads(const struct cnn_net *net, int batch, int most);
+
 struct cnn_step_result {
     double loss; /* mean over the batch */
     double norm; /* Euclidean, of the gradient before clipping */

@@ -126,7 +126,8 @@ static bool trainer_init(struct trainer *t, struct err *e)
     return (t->order = memory_new(t->train_count, sizeof *t->order, e)) &&
            (t->best = memory_new(t->net->state_count, sizeof *t->best, e)) &&
            (t->optim = cnn_optim_new(&config->optimizer, t->net->param_count, e)) &&
-           (t->step = cnn_step_new(t->net, batch_max, t->loss, config->threads, e));
+           (t->step = cnn_step_new(t->net, batch_max, t->loss,
+                                   cnn_step_threads(t->net, batch_max, config->threads), e));
 }
 
 static void trainer_clear(struct trainer *t)

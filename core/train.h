@@ -14,7 +14,8 @@
 enum cnn_publish { CNN_PUBLISH_BEST, CNN_PUBLISH_LAST };
 
 struct cnn_train_config {
-    int epochs, batch_size, threads;
+    int epochs, batch_size;
+    int threads;   /* at most; a small batch is trained on fewer (cnn_step_threads) */
     uint64_t seed; /* of shuffling, dropout and the validation split (not of the weights) */
     struct cnn_optim_config optimizer;
     struct cnn_schedule schedule;

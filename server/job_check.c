@@ -6,11 +6,7 @@
 
 #include "job_net.h"
 #include "name.h"
-
-/* Forward multiply-adds of a batch that are worth another thread: a team that meets after
- * microseconds of work waits more than it computes, the more so when other processes want its
- * cores. */
-enum { THREAD_MACS = 2 << 20 };
+#include "step.h"
 
 /* An error about what a field of the request names. */
 static bool within_field(struct err *e, const char *field)
@@ -49,12 +45,6 @@ static bool check_samples(const struct job_request *request, const struct datase
     return true;
 }
 
-static int threads_worth(const struct cnn_net *net, int batch_size, int most)
-{
-    uint64_t worth = 1 + (uint64_t)batch_size * cnn_net_macs(net) / THREAD_MACS;
-    return worth < (uint64_t)most ? (int)worth : most;
-}
-
 /* A net that can be trained on the dataset, starting from the base model's weights if any. Fills
  * in the threads. */
 static bool check_net(const struct config *config, struct job_request *request,
@@ -67,7 +57,7 @@ static bool check_net(const struct config *config, struct job_request *request,
               err_field(e, ERR_INVALID, "architecture", "net has no parameters to train");
     ok = ok && (!base || job_net_agree(net, base->net, request->init_from, e));
     if (ok && request->train.threads == 0)
-        request->train.threads = threads_worth(net, request->train.batch_size, config->threads);
+        request->train.threads = cnn_step_threads(net, request->train.batch_size, config->threads);
     cnn_net_free(net);
     return ok;
 }

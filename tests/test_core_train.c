@@ -4,6 +4,7 @@
 
 #include "presets.h"
 #include "small_nets.h"
+#include "step.h"
 #include "synth.h"
 #include "train.h"
 
@@ -87,12 +88,12 @@ static bool note_epoch(void *context, const struct cnn_epoch_report *report, str
     return true;
 }
 
-static struct trace run_traced(enum small_kind kind, uint64_t seed, int threads)
+/* Trains and frees net. */
+static struct trace trace_net(struct cnn_net *net, uint64_t seed, int threads)
 {
     struct err e;
     struct trace trace = {0};
     struct cnn_samples samples = small_samples();
-    struct cnn_net *net = small_net(kind);
     struct cnn_train_config config = quick(3, threads);
     struct cnn_train_hooks hooks = {.context = &trace, .epoch = note_epoch};
     struct cnn_train_result result;
@@ -107,6 +108,11 @@ static struct trace run_traced(enum small_kind kind, uint64_t seed, int threads)
     cnn_net_free(net);
     small_samples_clear(&samples);
     return trace;
+}
+
+static struct trace run_traced(enum small_kind kind, uint64_t seed, int threads)
+{
+    return trace_net(small_net(kind), seed, threads);
 }
 
 START_TEST(same_seed_gives_the_same_weights_with_1_2_3_and_8_threads)
@@ -129,6 +135,45 @@ START_TEST(same_seed_gives_the_same_weights_with_1_2_3_and_8_threads)
         free(first.weights);
         cnn_net_free(net);
     }
+}
+END_TEST
+
+/* A net with work for 8 threads, in every kind of phase. */
+static struct cnn_net *wide_net(void)
+{
+    struct err e;
+    struct cnn_spec spec = {
+        .input = {.c = SMALL_CHANNELS, .size = {1, SMALL_SIDE, SMALL_SIDE}, .rank = 2}};
+    small_conv(&spec, 64);
+    small_layer(&spec, CNN_BATCH_NORM);
+    small_layer(&spec, CNN_RELU);
+    small_conv(&spec, 32);
+    small_layer(&spec, CNN_FLATTEN);
+    small_layer(&spec, CNN_DENSE)->u.dense.units = 70;
+    small_layer(&spec, CNN_TANH);
+    small_layer(&spec, CNN_DROPOUT);
+    small_layer(&spec, CNN_DENSE)->u.dense.units = SMALL_CLASSES;
+    struct cnn_net *net = cnn_net_new(&spec, &e);
+    ck_assert_ptr_nonnull(net);
+    cnn_spec_clear(&spec);
+    cnn_net_init(net, CNN_INIT_UNIFORM, 3);
+    return net;
+}
+
+START_TEST(same_weights_when_the_work_is_worth_8_threads)
+{
+    struct cnn_net *net = wide_net();
+    const size_t bytes = net->state_count * sizeof(float);
+    ck_assert_int_eq(cnn_step_threads(net, 50, 8), 8);
+    ck_assert_int_eq(cnn_step_threads(net, 1, 8), 1);
+    struct trace first = trace_net(net, 1, 1);
+    for (int threads = 2; threads <= 8; threads += 3) {
+        struct trace again = trace_net(wide_net(), 1, threads);
+        ck_assert_mem_eq(first.weights, again.weights, bytes);
+        ck_assert_mem_eq(first.val_loss, again.val_loss, sizeof first.val_loss);
+        free(again.weights);
+    }
+    free(first.weights);
 }
 END_TEST
 
@@ -530,8 +575,9 @@ END_TEST
 
 TEST_PROGRAM("core_train", shapes_cnn_learns_shapes,
              same_seed_gives_the_same_weights_with_1_2_3_and_8_threads,
-             every_batch_and_epoch_is_reported, each_epoch_and_seed_has_an_order_of_its_own,
-             schedule_sets_the_rate_of_each_step, clip_norm_bounds_each_step, best_weights_are_kept,
+             same_weights_when_the_work_is_worth_8_threads, every_batch_and_epoch_is_reported,
+             each_epoch_and_seed_has_an_order_of_its_own, schedule_sets_the_rate_of_each_step,
+             clip_norm_bounds_each_step, best_weights_are_kept,
              the_best_has_the_highest_accuracy_then_the_lowest_loss,
              last_weights_are_kept_when_asked, patience_stops_early,
              patience_that_ends_with_the_last_epoch_stops_nothing_early,
