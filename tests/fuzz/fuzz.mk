@@ -1,0 +1,38 @@
+# Fuzzers; included by the Makefile. tests/fuzz/fuzz_NAME.c feeds one reader and starts from
+# tests/fuzz/corpus/NAME. The libraries are built once more, instrumented, in build/fuzz; what a run
+# discovers goes to build/fuzz/corpus/NAME, an input that fails to build/fuzz/NAME-crash-...
+
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+SECONDS ?= 60
+FUZZ_BYTES_MAX ?= 65536
+
+$(B)/fuzz/fuzz_%.o: tests/fuzz/fuzz_%.c | $(B)/proto/onnx.pb-c.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(PROTO_CPP) -c $< -o $@
+$(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz_%.o $(B)/libproto.a $(B)/libcore.a
+	$(Q)$(CC) $(CFLAGS) $(SAN) -fsanitize=fuzzer -fopenmp -pthread -o $@ $^ $(LIBS)
+.PRECIOUS: $(B)/fuzz/fuzz_%.o
+
+.PHONY: fuzzers
+fuzzers: $(FUZZERS:%=$(B)/fuzz/fuzz_%)
+
+# fuzz-NAME runs one of them.
+.PHONY: $(FUZZERS:%=fuzz-%)
+$(FUZZERS:%=fuzz-%): fuzz-%: fuzz-build
+	@mkdir -p build/fuzz/corpus/$*
+	build/fuzz/fuzz/fuzz_$* -max_total_time=$(SECONDS) -max_len=$(FUZZ_BYTES_MAX) -timeout=10 \
+	    -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix=build/fuzz/$*- \
+	    build/fuzz/corpus/$* tests/fuzz/corpus/$*
+
+# The kernels compute on what the readers made: instrumenting them costs minutes and finds nothing.
+.PHONY: fuzz-build
+fuzz-build: deps
+	@$(MAKE) --no-print-directory -j2 fuzzers CC=clang B=build/fuzz CFLAGS="-O1 -g" \
+	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" \
+	    KERNEL_FLAGS="-O1 -fno-sanitize=all"
+
+.PHONY: fuzz
+fuzz: ## every reader of untrusted bytes under libFuzzer, SECONDS=60 each, one after the other
+	@for name in $(FUZZERS); do $(MAKE) --no-print-directory fuzz-$$name || exit 1; done
+
+-include $(FUZZERS:%=$(B)/fuzz/fuzz_%.d)
