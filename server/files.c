@@ -252,6 +252,22 @@ bool file_publish(const char *temp, const char *path, struct err *e)
     return true;
 }
 
+int file_unnamed(struct err *e)
+{
+    char path[FILES_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/tmp", data_dir);
+    int fd = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+        snprintf(path, sizeof path, "%s/tmp/unnamed-XXXXXX", data_dir);
+        fd = mkostemp(path, O_CLOEXEC);
+        if (fd >= 0)
+            unlink(path);
+    }
+    if (fd < 0)
+        io_error(e, "make a file in", path);
+    return fd;
+}
+
 bool file_remove(const char *path, struct err *e)
 {
     return unlink(path) == 0 || errno == ENOENT || io_error(e, "remove", path);

@@ -43,6 +43,9 @@ void file_abort(struct file_writer *w); /* after a commit, failed or not: does n
 /* Moves a finished, fsynced file that a worker wrote in tmp/ to its place; on failure the file is
  * removed. */
 bool file_publish(const char *temp, const char *path, struct err *e);
+/* A file without a name, for what may not fit in memory: it is gone with its descriptor. -1 on
+ * failure. */
+int file_unnamed(struct err *e);
 bool file_remove(const char *path, struct err *e); /* absent is fine */
 
 struct file_map {

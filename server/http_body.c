@@ -1,7 +1,6 @@
 #include "http_body.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,26 +66,9 @@ static bool write_all(int fd, const char *bytes, size_t size, struct err *e)
     return true;
 }
 
-/* A file without a name in the data directory: it is gone with the request, or the process. */
-static int open_unnamed(struct err *e)
-{
-    char path[4400];
-    snprintf(path, sizeof path, "%s/tmp", files_data_dir());
-    int fd = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
-        snprintf(path, sizeof path, "%s/tmp/body-XXXXXX", files_data_dir());
-        fd = mkostemp(path, O_CLOEXEC);
-        if (fd >= 0)
-            unlink(path);
-    }
-    if (fd < 0)
-        io_error("store", e);
-    return fd;
-}
-
 static bool spill(struct http_body *body, struct err *e)
 {
-    body->file = open_unnamed(e);
+    body->file = file_unnamed(e);
     if (body->file < 0)
         return false;
     bool ok = write_all(body->file, body->memory.data, body->memory.size, e);
