@@ -69,4 +69,18 @@ enum {
     LIMIT_ARCHIVE_RATIO_FLOOR_MIB = 512, /* ... less than this decoded is read at any ratio */
 };
 
+/* Datasets made of uploads. */
+enum {
+    LIMIT_DATASET_MIB = 8192,       /* one version's file */
+    LIMIT_IMPORT_MPIXELS = 1 << 14, /* pictures of one archive, decoded: minutes */
+    LIMIT_IMPORT_SIDE = 4096,       /* ?size=, either way */
+    LIMIT_IMPORT_SIDE_CHOSEN = 256, /* the longer side where no ?size= is given */
+    LIMIT_IMPORT_GRID = 128,        /* ?grid= */
+    LIMIT_IMPORT_POINTS = 1 << 16,  /* ?points=, drawn on each mesh */
+    LIMIT_SKIPPED_LISTED = 100,     /* files named in a reply that could not be read */
+    LIMIT_UPLOADS_LISTED = 64,      /* in flight, of one reply */
+    LIMIT_SAMPLE_NUMBERS = 1 << 22, /* of one sample as JSON */
+    LIMIT_SAMPLES_LISTED = 1000,    /* of one reply */
+};
+
 #endif

@@ -172,7 +172,7 @@ static bool read_labels(const struct safetensors *st, enum dataset_split split,
     return true;
 }
 
-static bool read_splits(const struct safetensors *st, struct dataset_info *info,
+static bool read_splits(const struct safetensors *st, bool check, struct dataset_info *info,
                         struct cnn_samples samples[SPLIT_COUNT], struct err *e)
 {
     for (int i = 0; i < SPLIT_COUNT; i++) {
@@ -180,7 +180,8 @@ static bool read_splits(const struct safetensors *st, struct dataset_info *info,
         samples[i] = (struct cnn_samples){.classes = info->label_count,
                                           .normalize = info->preprocess.normalize};
         if (!read_samples(st, split, info, &samples[i], e) ||
-            !read_labels(st, split, &samples[i], e) || !cnn_samples_check(&samples[i], e))
+            !read_labels(st, split, &samples[i], e) ||
+            (check && !cnn_samples_check(&samples[i], e)))
             return false;
     }
     const struct cnn_shape *train = &samples[SPLIT_TRAIN].shape, *test = &samples[SPLIT_TEST].shape;
@@ -190,14 +191,14 @@ static bool read_splits(const struct safetensors *st, struct dataset_info *info,
     return true;
 }
 
-bool dataset_file_parse(const void *bytes, size_t size, struct dataset_info *info,
-                        struct cnn_samples samples[SPLIT_COUNT], struct err *e)
+static bool parse_file(const void *bytes, size_t size, bool check, struct dataset_info *info,
+                       struct cnn_samples samples[SPLIT_COUNT], struct err *e)
 {
     *info = (struct dataset_info){0};
     struct safetensors st;
     if (!safetensors_parse(bytes, size, &st, e))
         return false;
-    bool ok = parse_description(&st, info, e) && read_splits(&st, info, samples, e);
+    bool ok = parse_description(&st, info, e) && read_splits(&st, check, info, samples, e);
     safetensors_clear(&st);
     if (!ok) {
         dataset_info_clear(info);
@@ -205,4 +206,16 @@ bool dataset_file_parse(const void *bytes, size_t size, struct dataset_info *inf
             e->code = ERR_UNPROCESSABLE;
     }
     return ok;
+}
+
+bool dataset_file_parse(const void *bytes, size_t size, struct dataset_info *info,
+                        struct cnn_samples samples[SPLIT_COUNT], struct err *e)
+{
+    return parse_file(bytes, size, true, info, samples, e);
+}
+
+bool dataset_file_parse_unread(const void *bytes, size_t size, struct dataset_info *info,
+                               struct cnn_samples samples[SPLIT_COUNT], struct err *e)
+{
+    return parse_file(bytes, size, false, info, samples, e);
 }

@@ -31,5 +31,8 @@ bool dataset_file_head(const struct dataset_info *info, struct buf *out, struct 
  * Checks sizes, labels < classes, finite floats. */
 bool dataset_file_parse(const void *bytes, size_t size, struct dataset_info *info,
                         struct cnn_samples samples[SPLIT_COUNT], struct err *e);
+/* The same without a look at each label and float: for who wants a few samples, and checks them. */
+bool dataset_file_parse_unread(const void *bytes, size_t size, struct dataset_info *info,
+                               struct cnn_samples samples[SPLIT_COUNT], struct err *e);
 
 #endif

@@ -326,3 +326,56 @@ bool image_decode(const void *bytes, size_t size, struct image *image, struct er
         return decode_png(bytes, size, image, e);
     return decode_jpeg(bytes, size, image, e);
 }
+
+/* Headers alone */
+
+static uint32_t big_endian(const uint8_t *bytes, int count)
+{
+    uint32_t value = 0;
+    for (int i = 0; i < count; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+static bool peeked(struct image *image, uint32_t width, uint32_t height, int channels)
+{
+    struct err ignored;
+    if (!check_size(width, height, &ignored))
+        return false;
+    *image = (struct image){.width = (int)width, .height = (int)height, .channels = channels};
+    return true;
+}
+
+/* Signature, length and name of IHDR, then width, height, depth and colour type. */
+static bool peek_png(const uint8_t *bytes, size_t size, struct image *image)
+{
+    if (size < 26 || memcmp(bytes + 12, "IHDR", 4) != 0)
+        return false;
+    bool colour = bytes[25] & 2; /* RGB, RGBA, palette */
+    return peeked(image, big_endian(bytes + 16, 4), big_endian(bytes + 20, 4), colour ? 3 : 1);
+}
+
+/* Markers with their lengths until a start of frame: precision, height, width, components. */
+static bool peek_jpeg(const uint8_t *bytes, size_t size, struct image *image)
+{
+    size_t at = 2;
+    while (at + 10 <= size && bytes[at] == 0xff) {
+        uint8_t marker = bytes[at + 1];
+        bool frame =
+            marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+        if (frame)
+            return peeked(image, big_endian(bytes + at + 7, 2), big_endian(bytes + at + 5, 2),
+                          bytes[at + 9] == 1 ? 1 : 3);
+        at += marker == 0xff ? 1 : 2 + (size_t)big_endian(bytes + at + 2, 2);
+    }
+    return false;
+}
+
+bool image_peek(const void *bytes, size_t size, struct image *image)
+{
+    const char *type = image_sniff(bytes, size);
+    if (!type)
+        return false;
+    return strcmp(type, "image/png") == 0 ? peek_png(bytes, size, image)
+                                          : peek_jpeg(bytes, size, image);
+}

@@ -19,6 +19,9 @@ const char *image_sniff(const void *bytes, size_t size);
  * refused from the header alone. 16-bit, palette, interlaced, CMYK are read; JPEGs of more than
  * 100 scans are refused. Memory is bounded by the pixels. */
 bool image_decode(const void *bytes, size_t size, struct image *image, struct err *e);
+/* Width, height and channels that the header announces, without decoding: image->pixels stays NULL.
+ * False when there is no header to read; a true answer does not mean that the rest is sound. */
+bool image_peek(const void *bytes, size_t size, struct image *image);
 void image_clear(struct image *image);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "json_read.h"
+#include "limits.h"
 #include "memory.h"
 
 #include <cjson/cJSON.h>
@@ -153,7 +154,7 @@ static bool wants_inversion(const struct preprocess *pre, enum invert invert, co
     if (invert != INVERT_AUTO)
         return invert == INVERT_YES;
     if (pre->background == BACKGROUND_NONE)
-        return false;
+        return pre->invert;
     uint64_t sum = 0, count = 0;
     for (int c = 0; c < channels; c++)
         sum += border_sum(planes + (size_t)c * (size_t)w * (size_t)h, w, h, &count);
@@ -198,10 +199,20 @@ bool preprocess_image(const struct preprocess *pre, const struct cnn_shape *shap
     return ok;
 }
 
-/* {"scale":0.00392,"mean":[..],"std":[..],"background":"dark"} */
+struct cnn_voxelize preprocess_voxelize(const struct preprocess *pre)
+{
+    return pre->voxelize.samples > 0 ? pre->voxelize : cnn_voxelize_defaults();
+}
+
+/* {"scale":0.00392,"mean":[..],"std":[..],"background":"dark","invert":true,
+ *  "voxelize":{"fit":"stretch","axes":"xyz","solid":false,"points":2048,"seed":0}}; the last two
+ * only where they apply. */
 
 static const char *const background_names[] = {
     [BACKGROUND_NONE] = "none", [BACKGROUND_DARK] = "dark", [BACKGROUND_LIGHT] = "light"};
+
+static const char *const fit_names[] = {
+    [CNN_VOXEL_STRETCH] = "stretch", [CNN_VOXEL_ASPECT] = "aspect"};
 
 static void write_floats(struct json_writer *w, const char *key, const float *values, int count)
 {
@@ -210,6 +221,33 @@ static void write_floats(struct json_writer *w, const char *key, const float *va
     for (int i = 0; i < count; i++)
         jw_float(w, values[i]);
     jw_array_end(w);
+}
+
+bool preprocess_parse_axes(const char *text, uint8_t axes[CNN_AXES])
+{
+    bool used[CNN_AXES] = {false};
+    for (int i = 0; i < CNN_AXES; i++) {
+        if (text[i] < 'x' || text[i] > 'z' || used[text[i] - 'x'])
+            return false;
+        axes[i] = (uint8_t)(text[i] - 'x');
+        used[axes[i]] = true;
+    }
+    return text[CNN_AXES] == '\0';
+}
+
+static void write_voxelize(struct json_writer *w, const struct cnn_voxelize *voxelize)
+{
+    char axes[CNN_AXES + 1] = "";
+    jw_key(w, "voxelize");
+    jw_object(w);
+    jw_key_string(w, "fit", fit_names[voxelize->fit]);
+    for (int i = 0; i < CNN_AXES; i++)
+        axes[i] = "xyz"[voxelize->axes[i]];
+    jw_key_string(w, "axes", axes);
+    jw_key_bool(w, "solid", voxelize->solid);
+    jw_key_int(w, "points", voxelize->samples);
+    jw_key_int(w, "seed", (int64_t)voxelize->seed);
+    jw_object_end(w);
 }
 
 void preprocess_write(struct json_writer *w, const struct preprocess *pre)
@@ -223,6 +261,10 @@ void preprocess_write(struct json_writer *w, const struct preprocess *pre)
         write_floats(w, "std", normalize->deviation, normalize->channels);
     }
     jw_key_string(w, "background", background_names[pre->background]);
+    if (pre->invert)
+        jw_key_bool(w, "invert", true);
+    if (pre->voxelize.samples > 0)
+        write_voxelize(w, &pre->voxelize);
     jw_object_end(w);
 }
 
@@ -261,9 +303,37 @@ static bool parse_background(const struct cJSON *json, enum background *backgrou
     return err_field(e, ERR_INVALID, "background", "unknown background '%.32s'", name);
 }
 
+static bool parse_voxelize(const struct cJSON *json, struct cnn_voxelize *voxelize, struct err *e)
+{
+    static const char *const keys[] = {"fit", "axes", "solid", "points", "seed", NULL};
+    struct cnn_voxelize usual = cnn_voxelize_defaults();
+    int fit = CNN_VOXEL_STRETCH;
+    int64_t points = usual.samples, seed = 0;
+    bool solid = false;
+    const char *axes = "xyz";
+    const struct cJSON *object = json_get(json, "voxelize");
+    if (!object)
+        return true;
+    if (!json_is_object(object, "voxelize", e) || !json_only(object, keys, e) ||
+        !json_get_choice(object, "fit", fit_names, 2, &fit, e) ||
+        !json_get_string(object, "axes", &axes, e) || !json_get_bool(object, "solid", &solid, e) ||
+        !json_get_int(object, "points", 1, CNN_VOXEL_SAMPLES_MAX, &points, e) ||
+        !json_get_int(object, "seed", 0, (int64_t)1 << 53, &seed, e))
+        return err_within(e, "voxelize");
+    usual.fit = (enum cnn_voxel_fit)fit;
+    usual.solid = solid;
+    usual.samples = (uint32_t)points;
+    usual.seed = (uint64_t)seed;
+    if (!preprocess_parse_axes(axes, usual.axes))
+        return err_field(e, ERR_INVALID, "voxelize.axes", "expected xyz in some order");
+    *voxelize = usual;
+    return true;
+}
+
 bool preprocess_parse(const struct cJSON *json, struct preprocess *pre, struct err *e)
 {
-    static const char *const keys[] = {"scale", "mean", "std", "background", NULL};
+    static const char *const keys[] = {"scale",  "mean",     "std", "background",
+                                       "invert", "voxelize", NULL};
     struct preprocess parsed = {.normalize.scale = 1};
     struct cnn_normalize *normalize = &parsed.normalize;
     double scale = 1;
@@ -272,7 +342,9 @@ bool preprocess_parse(const struct cJSON *json, struct preprocess *pre, struct e
         !json_get_double(json, "scale", -1e6, 1e6, &scale, e) ||
         !parse_floats(json, "mean", normalize->mean, &normalize->channels, e) ||
         !parse_floats(json, "std", normalize->deviation, &deviations, e) ||
-        !parse_background(json, &parsed.background, e))
+        !parse_background(json, &parsed.background, e) ||
+        !json_get_bool(json, "invert", &parsed.invert, e) ||
+        !parse_voxelize(json, &parsed.voxelize, e))
         return false;
     if (normalize->channels != deviations)
         return err_field(e, ERR_INVALID, "std", "%d values, but %d of mean", deviations,

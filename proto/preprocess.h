@@ -5,6 +5,7 @@
 #include "dataset.h"
 #include "image.h"
 #include "json_write.h"
+#include "voxel.h"
 
 struct cJSON;
 
@@ -17,13 +18,21 @@ enum invert { INVERT_AUTO, INVERT_YES, INVERT_NO };
 struct preprocess {
     struct cnn_normalize normalize;
     enum background background;
+    bool invert;                  /* the training pictures were inverted as they came in */
+    struct cnn_voxelize voxelize; /* how meshes became grids; samples 0 = there were none */
 };
+/* As the training meshes were made grids, or the usual way where there were none. */
+struct cnn_voxelize preprocess_voxelize(const struct preprocess *pre);
+/* "yxz": the coordinates that run along D, H and W. False unless each is there once. */
+bool preprocess_parse_axes(const char *text, uint8_t axes[CNN_AXES]);
 
 /* Background of u8 pictures, from the mean of their borders: under 1/4 dark, over 3/4 light. */
 enum background preprocess_background(const struct cnn_samples *samples);
 
 /* One picture to one canonical sample [C,1,H,W]: composited on white, grey for one channel,
- * inverted as asked, resized (antialiased triangle filter, aspect not kept), normalised. */
+ * inverted as asked (auto: so that its border is as the training pictures' were; where these were
+ * mixed, as they were inverted), resized (antialiased triangle filter, aspect not kept),
+ * normalised. */
 bool preprocess_image(const struct preprocess *pre, const struct cnn_shape *shape,
                       const struct image *image, enum invert invert, float *x, struct err *e);
 

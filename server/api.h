@@ -8,7 +8,11 @@
 /* api_health.c */
 http_handler api_health_live, api_health_ready, api_version, api_openapi, api_index;
 /* api_datasets.c */
-http_handler api_datasets_list, api_datasets_get, api_datasets_put, api_datasets_delete;
+http_handler api_datasets_list, api_datasets_get, api_datasets_delete;
+/* api_upload.c */
+http_handler api_datasets_put, api_samples_post;
+/* api_samples.c */
+http_handler api_samples_list, api_samples_get;
 /* api_jobs.c */
 http_handler api_jobs_post, api_jobs_list, api_jobs_get, api_jobs_loss, api_jobs_confusion,
     api_jobs_failures, api_jobs_cancel, api_jobs_delete;

@@ -1,29 +1,71 @@
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api.h"
+#include "api_datasets.h"
 #include "api_query.h"
 #include "datasets.h"
-#include "multipart.h"
+#include "json_write.h"
 #include "name.h"
+#include "uploads.h"
 
 /* ---- reading ---- */
 
-/* The stored document of one version, with the list of all of the same name put before its end. */
-static void write_document(struct buf *out, const struct store_dataset *row,
-                           const struct store_dataset *rows, int count)
+/* The versions of row's name, newest first, as a member that follows others. */
+static void write_versions(struct buf *out, const char *name, const struct store_dataset *rows,
+                           int count)
 {
     bool first = true;
-    buf_add(out, row->info, strlen(row->info) - 1);
     buf_str(out, ",\"versions\":[");
-    for (int i = count - 1; i >= 0; i--) { /* newest first */
-        if (strcmp(rows[i].name, row->name) != 0)
+    for (int i = count - 1; i >= 0; i--) { /* rows are by name, then version */
+        if (strcmp(rows[i].name, name) != 0)
             continue;
         buf_fmt(out, "%s%d", first ? "" : ",", rows[i].version);
         first = false;
     }
-    buf_str(out, "]}");
+    buf_str(out, "]");
+}
+
+/* The stored document of one version and the list of all of its name, without the last brace. */
+static void write_document(struct buf *out, const struct store_dataset *row,
+                           const struct store_dataset *rows, int count)
+{
+    buf_add(out, row->info, strlen(row->info) - 1);
+    write_versions(out, row->name, rows, count);
+}
+
+/* 0: not announced, or not known yet. */
+static void key_known(struct json_writer *w, const char *key, uint64_t value)
+{
+    jw_key(w, key);
+    if (value)
+        jw_int(w, (int64_t)value);
+    else
+        jw_null(w);
+}
+
+/* The list of uploads in flight, to one dataset or (NULL) to any. Returns how many. */
+static int write_uploads(struct buf *out, const char *name)
+{
+    static _Thread_local struct upload_view views[LIMIT_UPLOADS_LISTED];
+    struct json_writer w;
+    int count = uploads_list(name, views, LIMIT_UPLOADS_LISTED);
+    jw_begin(&w, out);
+    jw_array(&w);
+    for (int i = 0; i < count; i++) {
+        jw_object(&w);
+        jw_key_string(&w, "dataset", views[i].dataset);
+        jw_key_string(&w, "state", views[i].importing ? "importing" : "receiving");
+        jw_key_int(&w, "bytes_received", (int64_t)views[i].bytes_received);
+        key_known(&w, "bytes", views[i].bytes);
+        jw_key_int(&w, "entries_done", (int64_t)views[i].entries_done);
+        key_known(&w, "entries", views[i].entries);
+        jw_key_string(&w, "started", views[i].started);
+        jw_key_string(&w, "request_id", views[i].request_id);
+        jw_object_end(&w);
+    }
+    jw_array_end(&w);
+    return count;
 }
 
 static void free_rows(struct store_dataset *rows, int count)
@@ -33,22 +75,25 @@ static void free_rows(struct store_dataset *rows, int count)
     free(rows);
 }
 
-/* The newest version's document into the reply. */
-static bool reply_document(struct app *app, const char *name, struct http_response *response,
-                           struct err *e)
+bool api_dataset_document(struct app *app, const char *name, int version, struct buf *out,
+                          struct err *e)
 {
     struct store_dataset *rows = NULL;
-    const struct store_dataset *newest = NULL;
+    const struct store_dataset *found = NULL;
     int count = 0;
     if (!store_datasets(app->store, &rows, &count, e))
         return false;
     for (int i = 0; i < count; i++) {
-        if (strcmp(rows[i].name, name) == 0)
-            newest = &rows[i]; /* rows are by name, then version */
+        if (strcmp(rows[i].name, name) == 0 && (version == 0 || rows[i].version == version))
+            found = &rows[i]; /* the newest is the last */
     }
-    bool ok = newest || err_set(e, ERR_NOT_FOUND, "no dataset '%s'", name);
+    bool ok = found != NULL;
     if (ok)
-        write_document(&response->body, newest, rows, count);
+        write_document(out, found, rows, count);
+    else if (version == 0)
+        err_set(e, ERR_NOT_FOUND, "no dataset '%s'", name);
+    else
+        err_set(e, ERR_NOT_FOUND, "no version %d of dataset '%s'", version, name);
     free_rows(rows, count);
     return ok;
 }
@@ -69,115 +114,42 @@ bool api_datasets_list(struct app *app, const struct http_request *request,
             continue; /* not the newest of its name */
         buf_str(out, first ? "" : ",");
         write_document(out, &rows[i], rows, count);
+        buf_str(out, "}");
         first = false;
     }
-    buf_str(out, "]}");
+    buf_str(out, "],\"uploads\":");
+    write_uploads(out, NULL);
+    buf_str(out, "}");
     free_rows(rows, count);
     return true;
+}
+
+/* A name whose first version is still on its way. */
+static bool write_arriving(struct buf *out, const char *name)
+{
+    buf_fmt(out, "{\"name\":\"%s\",\"versions\":[],\"uploads\":", name);
+    if (write_uploads(out, name) > 0)
+        return true;
+    buf_clear(out);
+    return false;
 }
 
 bool api_datasets_get(struct app *app, const struct http_request *request,
                       struct http_response *response, struct err *e)
 {
     const char *name = request->params[0];
-    return name_check(name, "dataset", e) && reply_document(app, name, response, e);
-}
-
-/* ---- making ---- */
-
-static bool put_generated(struct app *app, const struct http_request *request, int *version,
-                          struct err *e)
-{
-    struct dataset_request generate;
-    return dataset_request_parse(request->body, request->body_size, &generate, e) &&
-           datasets_generate(app->store, request->params[0], &generate, version, e);
-}
-
-static bool take_part(const struct multipart_part *part, struct datasets_idx *idx, struct err *e)
-{
-    for (int i = 0; i < 4; i++) {
-        if (strcmp(part->name, datasets_part_names[i]) != 0)
-            continue;
-        if (idx->bytes[i])
-            return err_field(e, ERR_INVALID, part->name, "part '%s' is given twice", part->name);
-        idx->bytes[i] = part->data;
-        idx->sizes[i] = part->size;
-        return true;
+    struct buf *out = &response->body;
+    int version = 0;
+    if (!name_check(name, "dataset", e) ||
+        !api_query_int(request, "version", 1, INT32_MAX, &version, e))
+        return false;
+    if (api_dataset_document(app, name, version, out, e)) {
+        buf_str(out, ",\"uploads\":");
+        write_uploads(out, name);
+    } else if (e->code != ERR_NOT_FOUND || version != 0 || !write_arriving(out, name)) {
+        return false;
     }
-    return err_field(e, ERR_INVALID, part->name,
-                     "unknown part '%s', expected train_images, train_labels, test_images or "
-                     "test_labels",
-                     part->name);
-}
-
-static bool read_parts(const struct http_request *request, struct datasets_idx *idx, struct err *e)
-{
-    struct multipart multipart;
-    struct multipart_part part;
-    int more;
-    if (!multipart_begin(&multipart, request->content_type, request->body, request->body_size, e))
-        return false;
-    while ((more = multipart_next(&multipart, &part, e)) == 1) {
-        if (!take_part(&part, idx, e))
-            return false;
-    }
-    return more == 0;
-}
-
-static bool put_idx(struct app *app, const struct http_request *request, int *version,
-                    struct err *e)
-{
-    struct datasets_idx idx = {.labels = http_query(request, "labels"),
-                               .decoded_max = LIMIT_DATASET_BODY_BYTES};
-    int train = 0, test = 0;
-    if (!api_query_int(request, "train", 1, CNN_SAMPLES_MAX, &train, e) ||
-        !api_query_int(request, "test", 1, CNN_SAMPLES_MAX, &test, e) ||
-        !read_parts(request, &idx, e))
-        return false;
-    idx.take[SPLIT_TRAIN] = (uint32_t)train;
-    idx.take[SPLIT_TEST] = (uint32_t)test;
-    return datasets_import_idx(app->store, request->params[0], &idx, version, e);
-}
-
-static bool is_type(const struct http_request *request, const char *type)
-{
-    size_t size = strlen(type);
-    const char *given = request->content_type;
-    return given && strncasecmp(given, type, size) == 0 && strchr("; \t", given[size]);
-}
-
-/* A body that begins with a brace or bracket is JSON whatever the header says. */
-static bool is_json(const struct http_request *request)
-{
-    const char *body = request->body;
-    return is_type(request, "application/json") ||
-           (!is_type(request, "multipart/form-data") && request->body_size > 0 &&
-            (body[0] == '{' || body[0] == '['));
-}
-
-bool api_datasets_put(struct app *app, const struct http_request *request,
-                      struct http_response *response, struct err *e)
-{
-    const char *name = request->params[0];
-    char location[HTTP_PARAM_BYTES + 16];
-    int version;
-    bool ok;
-    if (!name_check(name, "dataset", e))
-        return false;
-    if (is_json(request))
-        ok = put_generated(app, request, &version, e);
-    else if (is_type(request, "multipart/form-data"))
-        ok = put_idx(app, request, &version, e);
-    else
-        return err_set(e, ERR_MEDIA_TYPE,
-                       "cannot read '%.60s', expected application/json (a generator) or "
-                       "multipart/form-data (IDX files)",
-                       request->content_type ? request->content_type : "no content type");
-    if (!ok || !reply_document(app, name, response, e))
-        return false;
-    response->status = 201;
-    snprintf(location, sizeof location, "/datasets/%s", name);
-    http_set_header(response, "Location", location);
+    buf_str(out, "}");
     return true;
 }
 

@@ -31,6 +31,51 @@ bool api_query_int(const struct http_request *request, const char *name, int low
     return true;
 }
 
+bool api_query_double(const struct http_request *request, const char *name, double low, double high,
+                      double *value, struct err *e)
+{
+    const char *text = http_query(request, name);
+    if (!text)
+        return true;
+    char *end;
+    double number = strtod(text, &end); /* the daemon never leaves the C locale */
+    bool plain = text[strspn(text, "+-.0123456789eE")] == '\0' && end != text && *end == '\0';
+    if (!plain || !(number >= low && number <= high))
+        return err_field(e, ERR_INVALID, name, "%s is not a number in %g..%g: '%.40s'", name, low,
+                         high, text);
+    *value = number;
+    return true;
+}
+
+bool api_query_choice(const struct http_request *request, const char *name,
+                      const char *const *choices, int *value, struct err *e)
+{
+    const char *text = http_query(request, name);
+    char expected[128] = "";
+    if (!text)
+        return true;
+    for (int i = 0; choices[i]; i++) {
+        size_t used = strlen(expected);
+        snprintf(expected + used, sizeof expected - used, "%s%s", i ? ", " : "", choices[i]);
+        if (strcmp(text, choices[i]) == 0) {
+            *value = i;
+            return true;
+        }
+    }
+    return err_field(e, ERR_INVALID, name, "expected one of %s, got '%.40s'", expected, text);
+}
+
+bool api_query_bool(const struct http_request *request, const char *name, bool *value,
+                    struct err *e)
+{
+    static const char *const choices[] = {"false", "true", "0", "1", NULL};
+    int choice = *value;
+    if (!api_query_choice(request, name, choices, &choice, e))
+        return false;
+    *value = choice & 1;
+    return true;
+}
+
 bool api_query_format(const struct http_request *request, const char *const *formats,
                       const char *const *types, int *format, struct err *e)
 {

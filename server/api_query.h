@@ -10,6 +10,15 @@
 bool api_query_int(const struct http_request *request, const char *name, int low, int high,
                    int *value, struct err *e);
 
+/* The same for a number, for true|false|1|0, and for one of `choices` (NULL-terminated; its index).
+ */
+bool api_query_double(const struct http_request *request, const char *name, double low, double high,
+                      double *value, struct err *e);
+bool api_query_bool(const struct http_request *request, const char *name, bool *value,
+                    struct err *e);
+bool api_query_choice(const struct http_request *request, const char *name,
+                      const char *const *choices, int *value, struct err *e);
+
 /* Index into `types` (NULL-terminated) of the wanted form: ?format= by its name in `formats`, else
  * the Accept header. ERR_INVALID for a format that is not there. */
 bool api_query_format(const struct http_request *request, const char *const *formats,

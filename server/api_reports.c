@@ -259,8 +259,9 @@ static void write_failure(struct json_writer *w, const struct store_job *row,
     /* Held-out samples belong to the training split. */
     bool test = strcmp(failures->split, "test") == 0;
     char link[160];
-    snprintf(link, sizeof link, "/datasets/%s/samples/%s/%u", row->dataset,
-             dataset_split_name(test ? SPLIT_TEST : SPLIT_TRAIN), failure->sample);
+    snprintf(link, sizeof link, "/datasets/%s/samples/%s/%u?version=%d", row->dataset,
+             dataset_split_name(test ? SPLIT_TEST : SPLIT_TRAIN), failure->sample,
+             row->dataset_version);
     jw_object(w);
     jw_key_int(w, "sample", failure->sample);
     jw_key_string(w, "actual", labels->texts[failure->actual]);

@@ -47,8 +47,9 @@ static bool make_dataset(struct store *store, struct err *e)
 {
     const struct dataset_request request = {
         .generator = cnn_generator_find(name), .train = 1000, .test = 200, .seed = 0};
+    const struct dataset_scaling scaling = {.normalize = false};
     int version;
-    return datasets_generate(store, name, &request, &version, e);
+    return datasets_generate(store, name, &request, &scaling, &version, e);
 }
 
 bool bootstrap_run(struct app *app, struct err *e)

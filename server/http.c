@@ -35,6 +35,7 @@
 #include "log.h"
 #include "pool.h"
 #include "router.h"
+#include "uploads.h"
 
 enum { LOG_PATH_BYTES = 256, LOG_METHOD_BYTES = 32 };
 
@@ -77,6 +78,7 @@ struct exchange {
     struct http_target target;
     const struct route *route;
     struct http_body body;
+    struct upload *upload; /* NULL: not followed */
     struct http_request request;
     struct http_response response;
     char allow[128]; /* of a 405 */
@@ -263,7 +265,12 @@ static bool accept_body(struct exchange *x, struct err *e)
     http_body_init(&x->body, x->route->body_max);
     if (x->head.length > x->route->body_max)
         return http_body_too_large(x->route->body_max, e);
-    return http_body_set_encoding(&x->body, http_header(&x->request, "Content-Encoding"), e);
+    if (!http_body_set_encoding(&x->body, http_header(&x->request, "Content-Encoding"), e))
+        return false;
+    if (x->route->body_max > 0)
+        x->upload = upload_begin(x->route->pattern, x->request.params[0], x->id, x->head.length);
+    x->request.upload = x->upload;
+    return true;
 }
 
 static bool accept_request(struct exchange *x, const char *method, const char *version,
@@ -308,6 +315,12 @@ static enum MHD_Result begin(struct exchange *x, struct MHD_Connection *connecti
 
 /* ---- body and handler ---- */
 
+static void end_upload(struct exchange *x)
+{
+    upload_end(x->upload);
+    x->upload = x->request.upload = NULL;
+}
+
 static enum MHD_Result receive(struct exchange *x, const char *data, size_t size)
 {
     struct err e = {0};
@@ -317,8 +330,10 @@ static enum MHD_Result receive(struct exchange *x, const char *data, size_t size
         x->discarded += size;
         return x->discarded > LIMIT_REFUSED_BODY_BYTES ? MHD_NO : MHD_YES;
     }
+    upload_received(x->upload, size);
     if (http_body_add(&x->body, data, size, &e))
         return MHD_YES;
+    end_upload(x);
     problem(x, http_status_of(e.code), &e);
     x->close = true;
     return respond_early(x);
@@ -328,6 +343,7 @@ static void handle(struct exchange *x)
 {
     struct err e = {0};
     struct http_request *q = &x->request;
+    upload_importing(x->upload, 0);
     bool ok = http_body_open(&x->body, &q->body, &q->body_size, &e) &&
               x->route->handler(x->server->app, q, &x->response, &e);
     if (ok && !buf_ok(&x->response.body))
@@ -335,6 +351,7 @@ static void handle(struct exchange *x)
     if (!ok)
         problem(x, http_status_of(e.code), &e);
     http_body_clear(&x->body);
+    end_upload(x);
 }
 
 static void work(void *context, bool cancelled)
@@ -407,6 +424,7 @@ static void exchange_free(struct exchange *x)
 {
     if (!x)
         return;
+    upload_end(x->upload);
     http_body_clear(&x->body);
     http_target_clear(&x->target);
     http_response_clear(&x->response);

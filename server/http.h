@@ -15,6 +15,7 @@
 #include "err.h"
 
 struct app;
+struct upload;
 
 enum { HTTP_PARAMS_MAX = 4, HTTP_PARAM_BYTES = 256, HTTP_HEADERS_MAX = 8 };
 
@@ -27,7 +28,8 @@ struct http_request {
     const void *body;          /* decoded from any Content-Encoding; "" when empty */
     size_t body_size;
     char params[HTTP_PARAMS_MAX][HTTP_PARAM_BYTES]; /* the route's {names}, in order */
-    void *exchange;                                 /* private to http.c */
+    struct upload *upload; /* the body's progress (uploads.h), NULL: not followed */
+    void *exchange;        /* private to http.c */
 };
 const char *http_header(const struct http_request *request, const char *name); /* NULL: absent */
 const char *http_query(const struct http_request *request, const char *name);  /* NULL: absent */

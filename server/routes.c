@@ -31,6 +31,9 @@ const struct route routes[] = {
     {"GET", "/datasets/{dataset}", api_datasets_get, 0, false},
     {"PUT", "/datasets/{dataset}", api_datasets_put, LIMIT_DATASET_BODY_BYTES, true},
     {"DELETE", "/datasets/{dataset}", api_datasets_delete, 0, true},
+    {"GET", "/datasets/{dataset}/samples", api_samples_list, 0, true},
+    {"POST", "/datasets/{dataset}/samples", api_samples_post, LIMIT_PREDICT_BODY_BYTES, true},
+    {"GET", "/datasets/{dataset}/samples/{split}/{index}", api_samples_get, 0, true},
 
     {"GET", "/jobs", api_jobs_list, 0, false},
     {"POST", "/jobs", api_jobs_post, LIMIT_JSON_BODY_BYTES, true},

@@ -218,7 +218,7 @@ START_TEST(other_types_are_refused_with_those_that_are_read)
 {
     daemon_start(&server, NULL);
     expect_problem(send_type(&server, "PUT", "/datasets/s", "text/csv", "a,b", 3), 415, NULL,
-                   "'text/csv', expected application/json (a generator) or multipart/form-data");
+                   "'text/csv', expected application/json (a generator), multipart/form-data");
     expect_problem(send_type(&server, "PUT", "/datasets/s", "application/jsonx", "a", 1), 415, NULL,
                    "'application/jsonx'");
     daemon_stop(&server);
@@ -282,13 +282,14 @@ START_TEST(gzip_parts_share_one_limit)
     int version;
     struct part parts[] = {images("train_images", 50, 8), labels("train_labels", 50, 10)};
     size_t decoded = parts[0].bytes.size + parts[1].bytes.size;
-    struct datasets_idx idx = {.decoded_max = decoded - 1};
+    struct datasets_pairs idx = {.names = {"train_images", "train_labels"},
+                                 .decoded_max = decoded - 1};
     for (int i = 0; i < 2; i++) {
         gzip_part(&parts[i]);
         idx.bytes[i] = parts[i].bytes.data;
         idx.sizes[i] = parts[i].bytes.size;
     }
-    ck_assert(!datasets_import_idx(NULL, "d", &idx, &version, &e));
+    ck_assert(!datasets_import_pairs(NULL, "d", &idx, &version, &e));
     ck_assert_int_eq(e.code, ERR_TOO_LARGE);
     ck_assert_str_eq(e.field, "train_labels");
     ck_assert_ptr_nonnull(strstr(e.detail, "in all"));
@@ -455,7 +456,7 @@ START_TEST(list_holds_the_newest_version_of_each)
 {
     daemon_start(&server, NULL);
     struct reply reply = client_get(&server, "/datasets");
-    ck_assert_str_eq(reply.body, "{\"datasets\":[]}");
+    ck_assert_str_eq(reply.body, "{\"datasets\":[],\"uploads\":[]}");
     reply_clear(&reply);
     reply_expect(put("/datasets/b", "{\"generator\":\"shapes\",\"train\":2}"), 201, NULL);
     reply_expect(put("/datasets/a", "{\"generator\":\"shapes\",\"train\":2}"), 201, NULL);

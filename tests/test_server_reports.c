@@ -321,7 +321,7 @@ static int count_failures(const struct daemon *daemon, const char *query, const 
         /* Classes alternate, so a sample's number tells what it is. */
         int sample = (int)number(failure, "sample");
         ck_assert_str_eq(text(failure, "actual"), sample % 2 ? "circle" : "square");
-        snprintf(link, sizeof link, "/datasets/shapes/samples/test/%d", sample);
+        snprintf(link, sizeof link, "/datasets/shapes/samples/test/%d?version=1", sample);
         ck_assert_str_eq(text(failure, "link"), link);
     }
     int count = cJSON_GetArraySize(member(report, "failures"));

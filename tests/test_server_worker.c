@@ -37,8 +37,10 @@ static struct place make_place(void)
     ck_assert_msg(store != NULL, "%s", e.detail);
     struct dataset_request request = {
         .generator = cnn_generator_find("shapes"), .train = 100, .test = 20};
+    const struct dataset_scaling scaling = {.normalize = false};
     int version;
-    ck_assert_msg(datasets_generate(store, "shapes", &request, &version, &e), "%s", e.detail);
+    ck_assert_msg(datasets_generate(store, "shapes", &request, &scaling, &version, &e), "%s",
+                  e.detail);
     store_close(store);
     return place;
 }
