@@ -141,7 +141,7 @@ START_TEST(coordinates_of_any_finite_size_stay_inside)
         {big, big, big, big, big, big, big, big, big},
         {0, 0, 0, tiny, tiny, tiny, -tiny, 0, tiny},
         {-big, 0, tiny, big, tiny, 0, 1e38f, -tiny, 5},
-        {16777216, 0, 0, 16777218, 1, 1, 16777217, 0, 0},
+        {16777216, 0, 0, 16777220, 1, 1, 16777218, 0, 0},
     };
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
         for (int fit = CNN_VOXEL_STRETCH; fit <= CNN_VOXEL_ASPECT; fit++) {
