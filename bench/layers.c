@@ -22,7 +22,7 @@ struct layer_run {
     struct conv_geometry geometry;
     long weights;
     enum direction direction;
-    const float *w, *wt, *bias;
+    const float *w, *wt, *prepared, *bias;
     int threads;
     struct part parts[THREADS_MAX];
 };
@@ -58,7 +58,8 @@ static void part_call(const struct layer_run *run, const struct part *part)
     const struct conv_geometry *g = &run->geometry;
     const struct epilogue end = {.bias = run->bias};
     if (run->direction == FORWARD)
-        run->kernels->conv_forward(g, part->n, part->x, run->w, &end, part->y, part->scratch);
+        run->kernels->conv_forward(g, part->n, part->x, run->w, run->prepared, &end, part->y,
+                                   part->scratch);
     else if (run->direction == DATA)
         run->kernels->conv_backward_data(g, part->n, part->y, run->wt, part->x, part->scratch);
     else
@@ -100,9 +101,13 @@ static void run_init(struct layer_run *run, const struct layer_case *layer, int 
                               .w = random_floats((size_t)layer_case_weights(layer)),
                               .bias = random_floats((size_t)layer->filters),
                               .threads = threads};
-    float *wt = random_floats((size_t)run->weights);
-    run->kernels->conv_transpose(&run->geometry, run->w, wt);
+    const struct cnn_kernels *kernels = run->kernels;
+    float *wt = random_floats(kernels->conv_transposed_floats(&run->geometry));
+    float *prepared = random_floats(kernels->conv_prepared_floats(&run->geometry));
+    kernels->conv_transpose(&run->geometry, run->w, wt);
+    kernels->conv_prepare(&run->geometry, run->w, prepared);
     run->wt = wt;
+    run->prepared = prepared;
     for (int t = 0; t < threads; t++) {
         struct part *part = &run->parts[t];
         part->n = layer->batch * (t + 1) / threads - layer->batch * t / threads;
@@ -118,6 +123,7 @@ static void run_clear(struct layer_run *run)
 {
     free((float *)run->w);
     free((float *)run->wt);
+    free((float *)run->prepared);
     free((float *)run->bias);
     for (int t = 0; t < run->threads; t++) {
         struct part *part = &run->parts[t];

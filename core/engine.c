@@ -98,7 +98,7 @@ struct cnn_pass cnn_stage_pass(const struct cnn_frame *frame, const struct cnn_r
         .sync = run->sync ? run->sync[stage->node] : NULL,
         .batch_count = run->batch_count,
         .dout = cnn_run_grad(frame, run, index),
-        .transposed = buffers->transposed,
+        .prepared = buffers->prepared,
     };
     for (int k = 0; k < cnn_stage_node(plan, index)->input_count; k++)
         pass.in[k] = cnn_run_map(frame, run, stage->inputs[k]);
@@ -106,14 +106,14 @@ struct cnn_pass cnn_stage_pass(const struct cnn_frame *frame, const struct cnn_r
     return pass;
 }
 
-void cnn_stage_transpose(const struct cnn_frame *frame, int stage)
+void cnn_stage_prepare(const struct cnn_frame *frame, int stage)
 {
     const struct cnn_node *node = cnn_stage_node(frame->plan, stage);
     size_t offset;
     cnn_stage_params(frame->plan, stage, &offset);
-    if (frame->stages[stage].transposed)
-        node->op->transpose(node, frame->plan->net->params + offset,
-                            frame->stages[stage].transposed);
+    if (frame->stages[stage].prepared)
+        node->op->prepare(node, frame->plan->net->params + offset, true,
+                          frame->stages[stage].prepared);
 }
 
 int cnn_stage_sync_doubles(const struct cnn_plan *plan, int stage)

@@ -30,7 +30,7 @@ struct cnn_buffers {
     struct cnn_slot grad; /* [n, out] */
     struct cnn_slot kept; /* n * cnn_stage_kept_bytes */
     const float *params;  /* of the stage; NULL: as in net->params */
-    float *transposed;    /* what op->transpose made of them; for backward */
+    float *prepared;      /* what op->prepare made of them; NULL: nothing */
 };
 
 struct cnn_frame {
@@ -62,8 +62,8 @@ struct cnn_run {
                                   net->params */
 };
 
-/* Fills the stage's buffers->transposed, if it has any, from its parameters. */
-void cnn_stage_transpose(const struct cnn_frame *frame, int stage);
+/* Fills the stage's buffers->prepared, if it has any, from its parameters. */
+void cnn_stage_prepare(const struct cnn_frame *frame, int stage);
 
 /* Doubles that this stage sums over the batch when training; 0 for most. */
 int cnn_stage_sync_doubles(const struct cnn_plan *plan, int stage);

@@ -38,7 +38,7 @@ struct cnn_pass {
     const float *dout;          /* [n, out shape], of what stands in front of the tail's act */
     float *din[CNN_INPUTS_MAX]; /* overwritten; NULL = gradient not wanted */
     float *dparams;             /* accumulated (+=), laid out as params */
-    const float *transposed;    /* what op->transpose made of params */
+    const float *prepared;      /* what op->prepare made of params; forward: or NULL */
     /* Of backward_part, which may also overwrite dparams and add to din. */
     bool overwrites_dparams, adds_to_din;
 };
@@ -62,9 +62,10 @@ struct cnn_op {
     void (*backward)(const struct cnn_node *node, const struct cnn_pass *pass);
     int backward_reads; /* CNN_READS_IN, CNN_READS_OUT: what must be kept for it */
 
-    /* Parameters in another order for backward, made once a step for all its calls. */
-    size_t (*transposed_floats)(const struct cnn_node *node); /* NULL: 0 */
-    void (*transpose)(const struct cnn_node *node, const float *params, float *transposed);
+    /* Parameters as its kernels read them, made once for many calls: both ways or forward only. */
+    size_t (*prepared_floats)(const struct cnn_node *node, bool training); /* NULL: 0 */
+    void (*prepare)(const struct cnn_node *node, const float *params, bool training,
+                    float *prepared);
 
     /* Layers that are one matrix product over the whole batch (dense) cut it into parts, by the
      * node and the batch alone: any thread runs any part, in any order, and together they do what

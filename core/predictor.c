@@ -54,12 +54,21 @@ static struct gemm product_of(const struct cnn_node *dense, const float *weights
         .n = dense->out.c, .k = dense->in[0].c, .b = weights, .b_k = dense->out.c, .b_column = 1};
 }
 
+/* Floats of weights as the stage's layer likes them better; 0: as they are. */
+static size_t layer_floats(const struct cnn_plan *plan, int stage)
+{
+    const struct cnn_node *node = cnn_stage_node(plan, stage);
+    return node->op->prepared_floats ? node->op->prepared_floats(node, false) : 0;
+}
+
 /* Floats of the stage's own weights; 0: the net's are as they should be. */
 static size_t prepared_floats(const struct cnn_plan *plan, int stage)
 {
     const struct cnn_node *node = cnn_stage_node(plan, stage);
     if (is_dense(plan, stage))
         return cnn_kernels()->gemm_packed_floats(node->out.c, node->in[0].c);
+    if (layer_floats(plan, stage) > 0)
+        return layer_floats(plan, stage);
     return plan->stages[stage].norm >= 0 ? weight_floats(plan, stage) : 0;
 }
 
@@ -120,13 +129,18 @@ static void prepare_stage(struct cnn_predictor *predictor, int index, float *scr
     const size_t floats = prepared_floats(plan, index);
     float *bias = to + floats;
     fold(plan, index, scratch, bias);
-    if (is_dense(plan, index)) {
-        const struct gemm p = product_of(cnn_stage_node(plan, index), scratch);
+    const struct cnn_node *node = cnn_stage_node(plan, index);
+    if (layer_floats(plan, index) > 0) {
+        node->op->prepare(node, scratch, false, to);
+        predictor->params[index].prepared = to;
+    } else if (is_dense(plan, index)) {
+        const struct gemm p = product_of(node, scratch);
         cnn_kernels()->gemm_pack(&p, to);
+        predictor->params[index].params = to;
     } else {
         memcpy(to, scratch, floats * sizeof *to);
+        predictor->params[index].params = to;
     }
-    predictor->params[index].params = to;
     predictor->plan->stages[index].tail.bias = bias;
 }
 

@@ -285,22 +285,19 @@ static void update_params(const struct batch *batch)
         update_range(batch, &step->ranges[r], scale);
 }
 
-static void transpose_weights(const struct batch *batch)
+static void prepare_weights(const struct batch *batch)
 {
     const struct cnn_step *step = batch->step;
-#pragma omp for schedule(dynamic, 1) nowait
+#pragma omp for schedule(dynamic, 1)
     for (int i = 0; i < step->plan->stage_count; i++)
-        cnn_stage_transpose(&step->frames[0], i);
-    if (step->phases->count == 1) { /* else they meet before anyone goes down */
-#pragma omp barrier
-    }
+        cnn_stage_prepare(&step->frames[0], i);
 }
 
 static void batch_run(const struct batch *batch)
 {
     const struct cnn_phases *phases = batch->step->phases;
     const int turn = phases->count - 1;
-    transpose_weights(batch);
+    prepare_weights(batch);
     for (int p = 0; p < turn; p++) {
         if (phases->list[p].in_parts)
             parts_up(batch, phases->list[p].first);

@@ -119,13 +119,10 @@ static bool syncs_init(struct cnn_step *step, struct err *e)
     return true;
 }
 
-/* Only where a gradient for the input is wanted. */
-static size_t transposed_floats(const struct cnn_plan *plan, int stage)
+static size_t prepared_floats(const struct cnn_plan *plan, int stage)
 {
     const struct cnn_node *node = cnn_stage_node(plan, stage);
-    const int from = plan->stages[stage].inputs[0];
-    const bool wanted = from != CNN_FROM_INPUT && plan->stages[from].wants_grad;
-    return wanted && node->op->transposed_floats ? node->op->transposed_floats(node) : 0;
+    return node->op->prepared_floats ? node->op->prepared_floats(node, true) : 0;
 }
 
 /* One thread's frame. Its memory: the table of buffers, maps of a few samples, scratch. */
@@ -152,11 +149,11 @@ static bool frame_init(struct cnn_step *step, int thread, struct err *e)
         .fan_grad = (float *)(void *)(memory + table + local + scratch),
     };
     cnn_placement_apply(step->placement, step->whole, memory + table, frame);
-    float *transposed = step->transposed;
+    float *prepared = step->prepared;
     for (int i = 0; i < stages; i++) {
-        const size_t floats = transposed_floats(plan, i);
-        frame->stages[i].transposed = floats > 0 ? transposed : NULL;
-        transposed += floats;
+        const size_t floats = prepared_floats(plan, i);
+        frame->stages[i].prepared = floats > 0 ? prepared : NULL;
+        prepared += floats;
     }
     return true;
 }
@@ -178,11 +175,11 @@ static bool frames_init(struct cnn_step *step, int threads, struct err *e)
 {
     size_t floats = 0;
     for (int i = 0; i < step->plan->stage_count; i++)
-        floats += transposed_floats(step->plan, i);
+        floats += prepared_floats(step->plan, i);
     step->threads = useful_threads(step, threads);
     const size_t count = (size_t)step->threads;
     if (!(step->whole = step_alloc(step, step->placement->whole_bytes, 1, e)) ||
-        !(step->transposed = step_alloc(step, floats, sizeof(float), e)) ||
+        !(step->prepared = step_alloc(step, floats, sizeof(float), e)) ||
         !(step->frames = step_alloc(step, count, sizeof *step->frames, e)) ||
         !(step->memory = step_alloc(step, count, sizeof *step->memory, e)))
         return false;
@@ -223,7 +220,7 @@ void cnn_step_free(struct cnn_step *step)
     free(step->memory);
     free(step->frames);
     free(step->whole);
-    free(step->transposed);
+    free(step->prepared);
     free(step->labels);
     free(step->shards);
     free(step->shard_at);

@@ -39,7 +39,7 @@ struct cnn_step {
     struct cnn_frame *frames; /* [threads] */
     char **memory;            /* [threads]: of each frame */
     char *whole;              /* what frames share: maps of the whole batch */
-    float *transposed;        /* weights of all stages that want them so */
+    float *prepared;          /* weights as stages' kernels read them */
     uint16_t *labels;         /* [batch_max] */
 
     int shard_max;

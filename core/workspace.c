@@ -44,8 +44,9 @@ static void lay_out_training(struct cnn_workspace *ws, struct arena *arena, int 
     if (ws->plan->stages[stage].wants_grad || output)
         buffers->grad.at = arena_take(arena, n * cnn_shape_count(&node->out) * sizeof(float));
     buffers->kept.at = arena_take(arena, n * cnn_stage_kept_bytes(ws->plan, stage));
-    if (node->op->transposed_floats)
-        buffers->transposed = arena_take(arena, node->op->transposed_floats(node) * sizeof(float));
+    if (node->op->prepared_floats)
+        buffers->prepared =
+            arena_take(arena, node->op->prepared_floats(node, true) * sizeof(float));
 }
 
 /* Sizes cannot overflow: CNN_LAYERS_MAX maps of CNN_BATCH_MAX samples of CNN_ELEMENTS_MAX floats
@@ -141,11 +142,11 @@ float *cnn_workspace_output_grad(struct cnn_workspace *ws)
     return ws->frame.stages[ws->net->node_count - 1].grad.at;
 }
 
-void cnn_workspace_transpose(struct cnn_workspace *ws)
+void cnn_workspace_prepare(struct cnn_workspace *ws)
 {
     CHECK(ws->mode == CNN_TRAIN);
     for (int i = 0; i < ws->plan->stage_count; i++)
-        cnn_stage_transpose(&ws->frame, i);
+        cnn_stage_prepare(&ws->frame, i);
 }
 
 const float *cnn_forward(const struct cnn_net *net, struct cnn_workspace *ws, int n)

@@ -26,10 +26,11 @@ float *cnn_workspace_input(struct cnn_workspace *ws);
 /* A node's feature map after a run, channels-last; -1 is the net's last node. */
 const float *cnn_workspace_map(const struct cnn_workspace *ws, int node);
 
-/* For cnn_run_forward and so on; stage i is node i. Backward reads transposed weights: made from
- * the net's present parameters by cnn_workspace_transpose (mode CNN_TRAIN). */
+/* For cnn_run_forward and so on; stage i is node i. In mode CNN_TRAIN layers read weights as they
+ * like them, made from the net's present parameters by cnn_workspace_prepare: before each run on
+ * other parameters. */
 const struct cnn_frame *cnn_workspace_frame(const struct cnn_workspace *ws);
-void cnn_workspace_transpose(struct cnn_workspace *ws);
+void cnn_workspace_prepare(struct cnn_workspace *ws);
 /* Where the loss writes its gradient: [n, out]. Mode CNN_TRAIN. */
 float *cnn_workspace_output_grad(struct cnn_workspace *ws);
 

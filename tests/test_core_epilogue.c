@@ -72,7 +72,7 @@ static struct outcome run(const struct cnn_kernels *table, const struct test_cas
     };
     struct buffer scratch =
         buffer_filled(table->conv_scratch(&g, pooled ? &pool : NULL, t->n), edge, NAN);
-    table->conv_forward(&g, t->n, x.data, w.data, &end, o.y.data, scratch.data);
+    table->conv_forward(&g, t->n, x.data, w.data, NULL, &end, o.y.data, scratch.data);
     buffer_free(&x);
     buffer_free(&w);
     buffer_free(&bias);
@@ -210,8 +210,8 @@ static float activated(const struct cnn_kernels *table, enum kernel_act act, int
     float scratch[64];
     ck_assert_uint_le(table->conv_scratch(&g, &pool, 1), 64);
     table->conv_forward(
-        &g, 1, x, w, &(struct epilogue){.act = act, .slope = 0.5f, .pool = pooled ? &pool : NULL},
-        &y, scratch);
+        &g, 1, x, w, NULL,
+        &(struct epilogue){.act = act, .slope = 0.5f, .pool = pooled ? &pool : NULL}, &y, scratch);
     return y;
 }
 

@@ -96,7 +96,7 @@ static double plain_step(const struct cnn_net *net, const struct cnn_samples *sa
     for (int i = 0; i < n; i++)
         labels[i] = samples->labels[index[i]];
     cnn_samples_gather(samples, index, 0, n, cnn_workspace_input(ws));
-    cnn_workspace_transpose(ws);
+    cnn_workspace_prepare(ws);
     plain_forward(cnn_workspace_frame(ws), &run, sums, sync);
     double loss = cnn_loss_eval(cross_entropy, n, CLASSES, cnn_workspace_map(ws, -1), labels,
                                 1.0f / (float)n, cnn_workspace_output_grad(ws));

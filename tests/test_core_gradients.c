@@ -21,7 +21,7 @@ struct bench {
     const struct cnn_node *node;
     float *in[CNN_INPUTS_MAX], *din[CNN_INPUTS_MAX];
     float *params, *dparams, *stats;
-    float *out, *weight, *scratch, *transposed;
+    float *out, *weight, *scratch, *prepared;
     char *kept;
     double *up, *down; /* totals of the sums over the batch */
 };
@@ -60,7 +60,7 @@ static struct cnn_pass shard_pass(const struct bench *b, int shard, const double
         .batch_count = SAMPLES,
         .dout = b->weight + first * out_count(b),
         .dparams = b->dparams,
-        .transposed = b->transposed,
+        .prepared = b->prepared,
     };
     for (int k = 0; k < b->node->input_count; k++) {
         pass.in[k] = b->in[k] + first * in_count(b, k);
@@ -87,6 +87,8 @@ static void total_sums(const struct bench *b, sums_fn *sums, double *total)
 
 static void bench_forward(const struct bench *b)
 {
+    if (b->node->op->prepare)
+        b->node->op->prepare(b->node, b->params, true, b->prepared);
     total_sums(b, b->node->op->forward_sums, b->up);
     for (int s = 0; s < SHARDS; s++) {
         struct cnn_pass pass = shard_pass(b, s, b->up);
@@ -96,8 +98,6 @@ static void bench_forward(const struct bench *b)
 
 static void bench_backward(const struct bench *b)
 {
-    if (b->node->op->transpose)
-        b->node->op->transpose(b->node, b->params, b->transposed);
     total_sums(b, b->node->op->backward_sums, b->down);
     for (int s = 0; s < SHARDS; s++) {
         struct cnn_pass pass = shard_pass(b, s, b->down);
@@ -150,7 +150,7 @@ static struct bench bench_new(const struct cnn_net *net, int node, bool spaced)
     const struct cnn_op *op = b.node->op;
     b.scratch =
         net_floats(op->scratch_floats ? op->scratch_floats(b.node, NULL, SAMPLES, true) : 0);
-    b.transposed = net_floats(op->transposed_floats ? op->transposed_floats(b.node) : 0);
+    b.prepared = net_floats(op->prepared_floats ? op->prepared_floats(b.node, true) : 0);
     b.up = (double *)(void *)net_floats(128);
     b.down = b.up + 32;
     return b;
@@ -168,7 +168,7 @@ static void bench_free(struct bench *b)
     free(b->weight);
     free(b->kept);
     free(b->scratch);
-    free(b->transposed);
+    free(b->prepared);
     free(b->up);
 }
 
@@ -436,6 +436,7 @@ END_TEST
 static double net_loss(const struct cnn_net *net, struct cnn_workspace *ws, const float *weight)
 {
     struct cnn_run run = {.n = SAMPLES, .batch_count = SAMPLES, .training = true, .seed = 5};
+    cnn_workspace_prepare(ws);
     cnn_run_forward(cnn_workspace_frame(ws), &run, 0, net->node_count);
     const float *out = cnn_workspace_map(ws, -1);
     double loss = 0;
@@ -462,7 +463,6 @@ static void check_whole_net(struct cnn_spec *spec)
     memcpy(cnn_workspace_output_grad(ws), weight, outputs * sizeof *weight);
     struct cnn_run run = {
         .n = SAMPLES, .batch_count = SAMPLES, .training = true, .seed = 5, .grads = grads};
-    cnn_workspace_transpose(ws);
     /* In two ranges, as around a batch-norm. */
     cnn_run_backward(cnn_workspace_frame(ws), &run, net->node_count / 2, net->node_count);
     cnn_run_backward(cnn_workspace_frame(ws), &run, 0, net->node_count / 2);

@@ -44,7 +44,8 @@ static struct results conv_run(const struct cnn_kernels *table, const struct con
     struct buffer x = buffer_random(in, edge, 1), w = buffer_random(weights, edge, 2);
     struct buffer bias = buffer_random((size_t)g->out_k, edge, 3);
     struct buffer dy = buffer_random(out, edge, 4);
-    struct buffer wt = buffer_filled(weights, edge, NAN);
+    struct buffer wt = buffer_filled(table->conv_transposed_floats(g), edge, NAN);
+    struct buffer prepared = buffer_filled(table->conv_prepared_floats(g), edge, NAN);
     struct buffer scratch = buffer_new(scratch_floats, edge);
     struct results r = {
         .y = buffer_filled(out, edge, NAN),
@@ -57,7 +58,11 @@ static struct results conv_run(const struct cnn_kernels *table, const struct con
     const struct epilogue end = {.bias = bare ? NULL : bias.data};
 
     fill(&scratch, NAN);
-    table->conv_forward(g, n, x.data, w.data, &end, r.y.data, scratch.data);
+    table->conv_prepare(g, w.data, prepared.data);
+    /* Prepared weights in one run, prepared on the way in the other. */
+    table->conv_forward(g, n, x.data, w.data, edge == EDGE_FRONT ? prepared.data : NULL, &end,
+                        r.y.data, scratch.data);
+    buffer_free(&prepared);
     table->conv_transpose(g, w.data, wt.data);
     fill(&scratch, NAN);
     table->conv_backward_data(g, n, dy.data, wt.data, r.dx.data, scratch.data);

@@ -165,8 +165,8 @@ START_TEST(conv_worked_gradients)
     struct cnn_node *node = &net->nodes[0];
     float *scratch = net_floats(node->op->scratch_floats(node, NULL, 1, true));
     float *grads = net_floats(net->param_count);
-    float *transposed = net_floats(node->op->transposed_floats(node));
-    node->op->transpose(node, net->params, transposed);
+    float *prepared = net_floats(node->op->prepared_floats(node, true));
+    node->op->prepare(node, net->params, true, prepared);
     struct cnn_pass pass = {.n = 1,
                             .training = true,
                             .in = {x},
@@ -177,7 +177,7 @@ START_TEST(conv_worked_gradients)
                             .dout = dout,
                             .din = {din},
                             .dparams = grads,
-                            .transposed = transposed};
+                            .prepared = prepared};
     node->op->forward(node, &pass);
     cnn_layout_to_canonical(&node->out, y, canonical);
     harness_close(canonical, out, 8, 1e-6, "out");
@@ -191,7 +191,7 @@ START_TEST(conv_worked_gradients)
     cnn_net_export(net, 1, exported);
     harness_close(exported, grad_bias, 2, 1e-6, "grad_bias");
     free(scratch);
-    free(transposed);
+    free(prepared);
     free(grads);
     cnn_net_free(net);
 }

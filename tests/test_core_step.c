@@ -36,10 +36,10 @@ static double whole_batch(const struct cnn_net *net, const struct cnn_samples *s
     for (int i = 0; i < n; i++)
         labels[i] = samples->labels[index[i]];
     cnn_samples_gather(samples, index, 0, n, cnn_workspace_input(ws));
+    cnn_workspace_prepare(ws);
     cnn_run_forward(cnn_workspace_frame(ws), &run, 0, net->node_count);
     double sum = cnn_loss_eval(cross_entropy, n, SMALL_CLASSES, cnn_workspace_map(ws, -1), labels,
                                1.0f / (float)n, cnn_workspace_output_grad(ws));
-    cnn_workspace_transpose(ws);
     cnn_run_backward(cnn_workspace_frame(ws), &run, 0, net->node_count);
     cnn_workspace_free(ws);
     return sum / n;

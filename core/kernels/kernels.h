@@ -78,11 +78,16 @@ struct param_update {
 struct cnn_kernels {
     const char *name; /* "reference", "baseline", "avx2", "avx512", "neon" */
 
-    /* y[n,D',H',W',K] from x[n,D,H,W,C] and w[kd,kh,kw,C/groups,K]. */
+    /* y[n,D',H',W',K] from x[n,D,H,W,C] and w[kd,kh,kw,C/groups,K]. `prepared` is what conv_prepare
+     * made of w, or NULL: then it is made on the way. */
     void (*conv_forward)(const struct conv_geometry *g, int n, const float *x, const float *w,
-                         const struct epilogue *end, float *y, float *scratch);
-    /* wt[groups,kd,kh,kw,K/groups,C/groups]: w as conv_backward_data wants it; as many floats. */
+                         const float *prepared, const struct epilogue *end, float *y,
+                         float *scratch);
+    void (*conv_prepare)(const struct conv_geometry *g, const float *w, float *prepared);
+    size_t (*conv_prepared_floats)(const struct conv_geometry *g); /* 0: w is as it should be */
+    /* wt: w as conv_backward_data wants it. */
     void (*conv_transpose)(const struct conv_geometry *g, const float *w, float *wt);
+    size_t (*conv_transposed_floats)(const struct conv_geometry *g);
     /* dx[n,D,H,W,C] = the gradient for x; overwrites. */
     void (*conv_backward_data)(const struct conv_geometry *g, int n, const float *dy,
                                const float *wt, float *dx, float *scratch);

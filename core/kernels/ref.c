@@ -84,8 +84,10 @@ static void finish(const struct epilogue *end, size_t rows, int columns, float *
 }
 
 static void conv_forward(const struct conv_geometry *g, int n, const float *x, const float *w,
-                         const struct epilogue *end, float *y, float *scratch)
+                         const float *prepared, const struct epilogue *end, float *y,
+                         float *scratch)
 {
+    (void)prepared;
     const size_t pixels = (size_t)n * volume(g->out);
     if (!end->pool) {
         conv_sums(g, n, x, w, y);
@@ -95,6 +97,22 @@ static void conv_forward(const struct conv_geometry *g, int n, const float *x, c
     conv_sums(g, n, x, w, scratch);
     finish(end, pixels, g->out_k, scratch);
     ref_max_pool(end->pool, n, scratch, y, end->winner);
+}
+
+static size_t conv_prepared_floats(const struct conv_geometry *g)
+{
+    (void)g;
+    return 0;
+}
+
+static void conv_prepare(const struct conv_geometry *g, const float *w, float *prepared)
+{
+    (void)g, (void)w, (void)prepared;
+}
+
+static size_t conv_transposed_floats(const struct conv_geometry *g)
+{
+    return volume(g->kernel) * (size_t)(g->in_c / g->groups) * (size_t)g->out_k;
 }
 
 /* wt[groups,taps,K/groups,C/groups] from w[taps,C/groups,K] */
@@ -212,7 +230,10 @@ static size_t gemm_packed_floats(int n, int k)
 const struct cnn_kernels cnn_kernels_ref = {
     .name = "reference",
     .conv_forward = conv_forward,
+    .conv_prepare = conv_prepare,
+    .conv_prepared_floats = conv_prepared_floats,
     .conv_transpose = conv_transpose,
+    .conv_transposed_floats = conv_transposed_floats,
     .conv_backward_data = conv_backward_data,
     .conv_backward_weight = conv_backward_weight,
     .conv_scratch = conv_scratch,

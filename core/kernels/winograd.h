@@ -23,13 +23,15 @@
 /* True where it is well worth it: kernel 3 along H, W and perhaps D, stride and dilation 1, enough
  * channels. Depends on the geometry alone. */
 bool KERNEL(winograd_fits)(const struct conv_geometry *g);
-/* Scratch floats of each of the three below, for n samples. */
-size_t KERNEL(winograd_scratch)(const struct conv_geometry *g, int n);
+/* Scratch floats of winograd_forward and, with weights, of winograd_backward_weight. */
+size_t KERNEL(winograd_scratch)(const struct conv_geometry *g, int n, bool weights);
 
-/* As conv_forward, without pooling; only bias and relu of the epilogue. flip: w is turned round
- * along each axis. */
-void KERNEL(winograd_forward)(const struct conv_geometry *g, int n, const float *x, const float *w,
-                              bool flip, const struct epilogue *end, float *y, float *scratch);
+/* The transformed weights u of w[taps,C,K]; flip: of w turned round along each axis. */
+size_t KERNEL(winograd_weight_floats)(const struct conv_geometry *g);
+void KERNEL(winograd_weights)(const struct conv_geometry *g, const float *w, bool flip, float *u);
+/* As conv_forward, without pooling; only bias and relu of the epilogue. */
+void KERNEL(winograd_forward)(const struct conv_geometry *g, int n, const float *x, const float *u,
+                              const struct epilogue *end, float *y, float *scratch);
 /* As conv_backward_weight. */
 void KERNEL(winograd_backward_weight)(const struct conv_geometry *g, int n, const float *x,
                                       const float *dy, float *dw, float *scratch);

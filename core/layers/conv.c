@@ -80,7 +80,7 @@ static size_t pool_pixels(const struct pool_geometry *pool)
 }
 
 /* Samples taken back at a time: as many as have their maps and gradients in L2. */
-enum { BACKWARD_BYTES = 256 << 10 };
+enum { BACKWARD_BYTES = 1 << 20 };
 
 static int backward_samples(const struct cnn_node *node, int n)
 {
@@ -114,8 +114,8 @@ static void conv_forward(const struct cnn_node *node, const struct cnn_pass *pas
     if (!end.bias && node->spec.u.conv.bias)
         end.bias = pass->params + weight_count(node);
     end.winner = end.pool ? pass->kept : NULL;
-    cnn_kernels()->conv_forward(&g, pass->n, pass->in[0], pass->params, &end, pass->out,
-                                pass->scratch);
+    cnn_kernels()->conv_forward(&g, pass->n, pass->in[0], pass->params, pass->prepared, &end,
+                                pass->out, pass->scratch);
 }
 
 /* Samples first .. first+n-1. dout is [n, K], n of the samples' pixels or, pooled, winners. */
@@ -140,7 +140,8 @@ static void backward_some(const struct cnn_node *node, const struct cnn_pass *pa
     }
     kernels->conv_backward_weight(&g, n, pass->in[0] + in_at, dmap, pass->dparams, scratch);
     if (pass->din[0])
-        kernels->conv_backward_data(&g, n, dmap, pass->transposed, pass->din[0] + in_at, scratch);
+        kernels->conv_backward_data(&g, n, dmap, pass->prepared + kernels->conv_prepared_floats(&g),
+                                    pass->din[0] + in_at, scratch);
 }
 
 static void conv_backward(const struct cnn_node *node, const struct cnn_pass *pass)
@@ -150,10 +151,22 @@ static void conv_backward(const struct cnn_node *node, const struct cnn_pass *pa
         backward_some(node, pass, first, pass->n - first < some ? pass->n - first : some);
 }
 
-static void conv_transpose(const struct cnn_node *node, const float *params, float *transposed)
+/* What forward reads, then what backward reads. */
+static size_t conv_prepared_floats(const struct cnn_node *node, bool training)
 {
     const struct conv_geometry g = geometry(node);
-    cnn_kernels()->conv_transpose(&g, params, transposed);
+    return cnn_kernels()->conv_prepared_floats(&g) +
+           (training ? cnn_kernels()->conv_transposed_floats(&g) : 0);
+}
+
+static void conv_prepare(const struct cnn_node *node, const float *params, bool training,
+                         float *prepared)
+{
+    const struct conv_geometry g = geometry(node);
+    const struct cnn_kernels *kernels = cnn_kernels();
+    kernels->conv_prepare(&g, params, prepared);
+    if (training)
+        kernels->conv_transpose(&g, params, prepared + kernels->conv_prepared_floats(&g));
 }
 
 const struct cnn_op cnn_op_conv = {
@@ -165,6 +178,6 @@ const struct cnn_op cnn_op_conv = {
     .forward = conv_forward,
     .backward = conv_backward,
     .backward_reads = CNN_READS_IN,
-    .transposed_floats = weight_count,
-    .transpose = conv_transpose,
+    .prepared_floats = conv_prepared_floats,
+    .prepare = conv_prepare,
 };

@@ -141,30 +141,34 @@ static void direct_sums(const struct conv_geometry *g, int n, const float *x, co
         n, x, w, end, y);
 }
 
+/* prepared: as conv_forward's. */
 static void conv_sums(const struct conv_geometry *g, int n, const float *x, const float *w,
-                      const struct epilogue *end, float *y, float *scratch)
+                      const float *prepared, const struct epilogue *end, float *y, float *scratch)
 {
     if (!KERNEL(winograd_fits)(g)) {
         direct_sums(g, n, x, w, end, y);
         return;
     }
-    KERNEL(winograd_forward)(g, n, x, w, false, end, y, scratch);
+    if (!prepared) {
+        KERNEL(winograd_weights)(g, w, false, scratch);
+        prepared = scratch;
+        scratch += KERNEL(winograd_weight_floats)(g);
+    }
+    KERNEL(winograd_forward)(g, n, x, prepared, end, y, scratch);
     if (end->act != KERNEL_LINEAR && end->act != KERNEL_RELU)
         KERNEL(activate)
     (end->act, end->slope, (size_t)n * (size_t)map_of(g->out, g->out_k).sample, y, y);
 }
 
-/* wt[groups,taps,K,C] from w[taps,C,groups,K] */
-static void conv_transpose(const struct conv_geometry *g, const float *w, float *wt)
+static size_t conv_prepared_floats(const struct conv_geometry *g)
 {
-    const size_t c = (size_t)(g->in_c / g->groups), k = (size_t)(g->out_k / g->groups);
-    const size_t out_k = (size_t)g->out_k;
-    const int taps = g->kernel[0] * g->kernel[1] * g->kernel[2];
-    for (int group = 0; group < g->groups; group++)
-        for (int tap = 0; tap < taps; tap++, wt += k * c) {
-            const float *from = w + (size_t)tap * c * out_k + (size_t)group * k;
-            KERNEL(transpose_block)(c, k, from, out_k, wt, c);
-        }
+    return KERNEL(winograd_fits)(g) ? KERNEL(winograd_weight_floats)(g) : 0;
+}
+
+static void conv_prepare(const struct conv_geometry *g, const float *w, float *prepared)
+{
+    if (KERNEL(winograd_fits)(g))
+        KERNEL(winograd_weights)(g, w, false, prepared);
 }
 
 /* The data gradient as a convolution of its own, with weights turned round; without strides. */
@@ -187,12 +191,45 @@ static bool turned_fits(const struct conv_geometry *g)
     return KERNEL(winograd_fits)(&t);
 }
 
+/* wt[groups,taps,K,C] from w[taps,C,groups,K] */
+static void weights_transpose(const struct conv_geometry *g, const float *w, float *wt)
+{
+    const size_t c = (size_t)(g->in_c / g->groups), k = (size_t)(g->out_k / g->groups);
+    const size_t out_k = (size_t)g->out_k;
+    const int taps = g->kernel[0] * g->kernel[1] * g->kernel[2];
+    for (int group = 0; group < g->groups; group++)
+        for (int tap = 0; tap < taps; tap++, wt += k * c) {
+            const float *from = w + (size_t)tap * c * out_k + (size_t)group * k;
+            KERNEL(transpose_block)(c, k, from, out_k, wt, c);
+        }
+}
+
+static size_t conv_transposed_floats(const struct conv_geometry *g)
+{
+    const struct conv_geometry t = turned(g);
+    const size_t plain = (size_t)map_of(g->kernel, g->in_c / g->groups * g->out_k).sample;
+    return plain + (turned_fits(g) ? KERNEL(winograd_weight_floats)(&t) : 0);
+}
+
+/* The transformed weights, if any, stand first; behind them, what they were made of. */
+static void conv_transpose(const struct conv_geometry *g, const float *w, float *wt)
+{
+    if (!turned_fits(g)) {
+        weights_transpose(g, w, wt);
+        return;
+    }
+    const struct conv_geometry t = turned(g);
+    float *plain = wt + KERNEL(winograd_weight_floats)(&t);
+    weights_transpose(g, w, plain);
+    KERNEL(winograd_weights)(&t, plain, true, wt);
+}
+
 static void conv_backward_data(const struct conv_geometry *g, int n, const float *dy,
                                const float *wt, float *dx, float *scratch)
 {
     if (turned_fits(g)) {
         const struct conv_geometry t = turned(g);
-        KERNEL(winograd_forward)(&t, n, dy, wt, true, &(struct epilogue){0}, dx, scratch);
+        KERNEL(winograd_forward)(&t, n, dy, wt, &(struct epilogue){0}, dx, scratch);
         return;
     }
     const int c = g->in_c / g->groups, k = g->out_k / g->groups;
@@ -321,7 +358,7 @@ static size_t floats(const int size[KERNEL_AXES], int channels)
 
 /* Sums of a few samples, then the maximum over their windows while they are in the cache. */
 static void conv_pooled(const struct conv_geometry *g, int n, const float *x, const float *w,
-                        const struct epilogue *end, float *y, float *scratch)
+                        const float *prepared, const struct epilogue *end, float *y, float *scratch)
 {
     const size_t in = floats(g->in, g->in_c), pooled = floats(end->pool->out, g->out_k);
     const int part = samples_of_part(g, n);
@@ -329,8 +366,8 @@ static void conv_pooled(const struct conv_geometry *g, int n, const float *x, co
     for (int s = 0; s < n; s += part) {
         const int m = at_most(part, n - s);
         float *to = y + (size_t)s * pooled;
-        conv_sums(g, m, x + (size_t)s * in, w, &(struct epilogue){.bias = end->bias}, scratch,
-                  rest);
+        conv_sums(g, m, x + (size_t)s * in, w, prepared, &(struct epilogue){.bias = end->bias},
+                  scratch, rest);
         KERNEL(max_pool)
         (end->pool, m, scratch, to, end->winner ? end->winner + (size_t)s * pooled : NULL);
         if (end->act != KERNEL_LINEAR)
@@ -339,14 +376,15 @@ static void conv_pooled(const struct conv_geometry *g, int n, const float *x, co
 }
 
 static void conv_forward(const struct conv_geometry *g, int n, const float *x, const float *w,
-                         const struct epilogue *end, float *y, float *scratch)
+                         const float *prepared, const struct epilogue *end, float *y,
+                         float *scratch)
 {
     if (KERNEL(lines_fit)(g))
         KERNEL(lines_forward)(g, n, x, w, end, y, scratch);
     else if (end->pool)
-        conv_pooled(g, n, x, w, end, y, scratch);
+        conv_pooled(g, n, x, w, prepared, end, y, scratch);
     else
-        conv_sums(g, n, x, w, end, y, scratch);
+        conv_sums(g, n, x, w, prepared, end, y, scratch);
 }
 
 static size_t larger(size_t a, size_t b)
@@ -361,19 +399,19 @@ static size_t forward_scratch(const struct conv_geometry *g, const struct pool_g
         return KERNEL(lines_scratch)(g, pool);
     const int part = pool ? samples_of_part(g, n) : n;
     return (pool ? (size_t)part * floats(g->out, g->out_k) : 0) +
-           (KERNEL(winograd_fits)(g) ? KERNEL(winograd_scratch)(g, part) : 0);
+           (KERNEL(winograd_fits)(g) ? KERNEL(winograd_scratch)(g, part, true) : 0);
 }
 
 static size_t data_scratch(const struct conv_geometry *g, int n)
 {
     const struct conv_geometry t = turned(g);
-    return turned_fits(g) ? KERNEL(winograd_scratch)(&t, n) : 0;
+    return turned_fits(g) ? KERNEL(winograd_scratch)(&t, n, false) : 0;
 }
 
 static size_t weight_scratch(const struct conv_geometry *g, int n)
 {
     if (KERNEL(winograd_fits)(g))
-        return KERNEL(winograd_scratch)(g, n);
+        return KERNEL(winograd_scratch)(g, n, true);
     if (!copy_for_weights(g))
         return 0;
     const struct conv_geometry padded = conv_padded(g);
@@ -391,7 +429,10 @@ static size_t conv_scratch(const struct conv_geometry *g, const struct pool_geom
 const struct cnn_kernels KERNEL(cnn_kernels) = {
     .name = NAME(KERNEL_ISA),
     .conv_forward = conv_forward,
+    .conv_prepare = conv_prepare,
+    .conv_prepared_floats = conv_prepared_floats,
     .conv_transpose = conv_transpose,
+    .conv_transposed_floats = conv_transposed_floats,
     .conv_backward_data = conv_backward_data,
     .conv_backward_weight = conv_backward_weight,
     .conv_scratch = conv_scratch,

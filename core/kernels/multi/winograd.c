@@ -404,9 +404,9 @@ static size_t weight_count(const struct conv_geometry *g)
 
 /* What lies where in scratch. */
 struct scratch {
-    float *weights;     /* [positions][C][K] */
     float *input, *sum; /* [positions][tiles at once][C] and [K] */
     float *copy;        /* one tile's box */
+    float *weights;     /* [positions][C][K] */
     int at_once;
     ptrdiff_t input_step, sum_step; /* from one position to the next */
 };
@@ -416,27 +416,31 @@ static struct scratch scratch_of(const struct tiling *t, int n, float *base, siz
     const size_t c = (size_t)t->g->in_c, k = (size_t)t->g->out_k, positions = (size_t)t->positions;
     const size_t tiles = (size_t)t->tiles * (size_t)n;
     struct scratch s = {.at_once = tiles < TILES_AT_ONCE ? (int)tiles : TILES_AT_ONCE};
-    const size_t input = positions * c * k;
     s.input_step = s.at_once * (ptrdiff_t)c + STAGGER;
     s.sum_step = s.at_once * (ptrdiff_t)k + STAGGER;
-    const size_t sum = input + positions * (size_t)s.input_step;
+    const size_t sum = positions * (size_t)s.input_step;
     const size_t copy = sum + positions * (size_t)s.sum_step;
     *floats = copy + positions * (c > k ? c : k);
     if (base) {
-        s.weights = base;
-        s.input = base + input;
+        s.input = base;
         s.sum = base + sum;
         s.copy = base + copy;
+        s.weights = base + *floats;
     }
     return s;
 }
 
-size_t KERNEL(winograd_scratch)(const struct conv_geometry *g, int n)
+size_t KERNEL(winograd_weight_floats)(const struct conv_geometry *g)
+{
+    return (size_t)tiling_of(g).positions * weight_count(g);
+}
+
+size_t KERNEL(winograd_scratch)(const struct conv_geometry *g, int n, bool weights)
 {
     const struct tiling t = tiling_of(g);
     size_t floats;
     scratch_of(&t, n, NULL, &floats);
-    return floats;
+    return floats + (weights ? KERNEL(winograd_weight_floats)(g) : 0);
 }
 
 /* Tiles first .. of x as columns of their transforms. */
@@ -455,14 +459,19 @@ static void inputs_transform(const struct tiling *t, int first, int tiles, const
     }
 }
 
-void KERNEL(winograd_forward)(const struct conv_geometry *g, int n, const float *x, const float *w,
-                              bool flip, const struct epilogue *end, float *y, float *scratch)
+void KERNEL(winograd_weights)(const struct conv_geometry *g, const float *w, bool flip, float *u)
+{
+    const struct tiling t = tiling_of(g);
+    weights_transform(&t, flip, weight_count(g), w, u);
+}
+
+void KERNEL(winograd_forward)(const struct conv_geometry *g, int n, const float *x, const float *u,
+                              const struct epilogue *end, float *y, float *scratch)
 {
     const struct tiling t = tiling_of(g);
     const ptrdiff_t sample = (ptrdiff_t)g->out[0] * g->out[1] * g->out[2] * g->out_k;
     size_t floats;
     const struct scratch s = scratch_of(&t, n, scratch, &floats);
-    weights_transform(&t, flip, weight_count(g), w, s.weights);
     for (int first = 0; first < n * t.tiles; first += s.at_once) {
         const int tiles = at_most(s.at_once, n * t.tiles - first);
         inputs_transform(&t, first, tiles, x, &s);
@@ -473,7 +482,7 @@ void KERNEL(winograd_forward)(const struct conv_geometry *g, int n, const float 
             .sum = {.count = {1, 1, 1, g->in_c}, .a = {[3] = 1}, .other = {[3] = g->out_k}},
             .columns = g->out_k,
             .a = s.input + p * s.input_step,
-            .b = s.weights + p * (ptrdiff_t)weight_count(g),
+            .b = u + p * (ptrdiff_t)weight_count(g),
             .c = s.sum + p * s.sum_step,
         });
         for (int i = 0; i < tiles; i++) {
