@@ -157,17 +157,17 @@ static bool check_zip_entries(const uint8_t *bytes, size_t size, struct err *e)
     return true;
 }
 
-/* A filter that libarchive was built without would run a program instead. */
+/* A filter that libarchive was built without would run a program instead. Not xz: a file may ask
+ * for 4 GiB of dictionary, and libarchive sets no limit. */
 static bool support(struct archive *archive, struct err *e)
 {
     if (archive_read_support_filter_gzip(archive) == ARCHIVE_OK &&
         archive_read_support_filter_bzip2(archive) == ARCHIVE_OK &&
-        archive_read_support_filter_xz(archive) == ARCHIVE_OK &&
         archive_read_support_filter_zstd(archive) == ARCHIVE_OK &&
         archive_read_support_format_tar(archive) == ARCHIVE_OK &&
         archive_read_support_format_zip_seekable(archive) == ARCHIVE_OK)
         return true;
-    return err_set(e, ERR_INTERNAL, "libarchive lacks tar, zip, gzip, bzip2, xz or zstd");
+    return err_set(e, ERR_INTERNAL, "libarchive lacks tar, zip, gzip, bzip2 or zstd");
 }
 
 static bool open_span(struct archive_files *files, struct err *e)
@@ -181,7 +181,7 @@ static bool open_span(struct archive_files *files, struct err *e)
     archive_read_set_callback_data(archive, files);
     if (archive_read_open1(archive) != ARCHIVE_OK)
         return err_set(e, ERR_UNPROCESSABLE,
-                       "not an archive that is read: tar (gzip, bzip2, xz, zstd) or zip, whole");
+                       "not an archive that is read: tar (plain, gzip, bzip2, zstd) or zip, whole");
     if (archive_filter_count(archive) > 2) /* ours and one of theirs */
         return err_set(e, ERR_UNPROCESSABLE, "archive compressed more than once");
     return true;
@@ -239,7 +239,17 @@ static bool check_end(struct archive_files *files, struct err *e)
     return fail(files, &why, e);
 }
 
-static const char *skip_reason(struct archive_entry *entry)
+/* Of a zip's methods only stored and deflated are in common use; others may ask for 4 GiB of
+ * dictionary. libarchive tells the method in the format's name alone. */
+static bool is_other_method(struct archive *archive)
+{
+    if (archive_format(archive) != ARCHIVE_FORMAT_ZIP)
+        return false;
+    const char *name = archive_format_name(archive);
+    return !strstr(name, "(uncompressed)") && !strstr(name, "(deflation)");
+}
+
+static const char *skip_reason(struct archive *archive, struct archive_entry *entry)
 {
     if (archive_entry_hardlink(entry))
         return "a hard link";
@@ -256,7 +266,9 @@ static const char *skip_reason(struct archive_entry *entry)
     default:
         return "not a regular file";
     }
-    return archive_entry_is_data_encrypted(entry) ? "encrypted" : NULL;
+    if (archive_entry_is_data_encrypted(entry))
+        return "encrypted";
+    return is_other_method(archive) ? "compressed by a method other than deflate" : NULL;
 }
 
 /* The next entry, whatever it is; NULL in *entry at the end. */
@@ -294,7 +306,7 @@ static bool next_file(struct archive_files *files, struct archive_file *file, st
         return true;
     const char *path = archive_entry_pathname(entry);
     file->path = path ? path : "";
-    file->skipped = skip_reason(entry);
+    file->skipped = skip_reason(files->archive, entry);
     files->entry = file->skipped ? NULL : entry;
     return true;
 }

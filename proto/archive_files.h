@@ -1,10 +1,11 @@
 /* archive_files.h - the files in a tar or zip archive, one at a time, from memory (libarchive).
  *
- * Reads tar (ustar, pax, GNU; plain or through one of gzip, bzip2, xz, zstd) and zip by its central
- * directory. Nothing is written to disk and no path is ever used as one. Folders are passed over;
- * links, devices and encrypted files are named but have no bytes. An archive inside is a file like
- * any other. Bounds are LIMIT_ARCHIVE_*; past one of them ERR_TOO_LARGE, anything broken or
- * truncated is ERR_UNPROCESSABLE. To go over an archive twice, open it twice.
+ * Reads tar (ustar, pax, GNU; plain or through one of gzip, bzip2, zstd) and zip (stored or
+ * deflated, by its central directory). Nothing is written to disk and no path is ever used as one.
+ * Folders are passed over; links, devices, encrypted files and those packed in other ways are named
+ * but have no bytes. An archive inside is a file like any other. Bounds are LIMIT_ARCHIVE_*; past
+ * one of them ERR_TOO_LARGE, anything broken or truncated is ERR_UNPROCESSABLE. To go over an
+ * archive twice, open it twice.
  *
  * One thread at a time.
  */
