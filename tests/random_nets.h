@@ -47,6 +47,19 @@ static inline void random_conv(struct cnn_spec *spec, int dims, struct cnn_rng *
         net_add(spec, CNN_DROPOUT)->u.dropout.rate = 0.3f;
 }
 
+/* Convolutions of kernel 3 with channels enough to be transformed (winograd.h). */
+static inline void random_wide_convs(struct cnn_spec *spec, int dims, struct cnn_rng *rng)
+{
+    net_conv(spec, dims, between(rng, 16, 19), 3, 1, 1);
+    if (one_in(rng, 2))
+        net_add(spec, CNN_BATCH_NORM);
+    random_activation(spec, rng);
+    net_conv(spec, dims, between(rng, 16, 19), 3, 1, between(rng, 0, 2));
+    random_activation(spec, rng);
+    if (one_in(rng, 2))
+        net_pool(spec, CNN_MAX_POOL, dims, 2, 2, 0);
+}
+
 /* Two branches from the last layer, joined again. */
 static inline void random_branches(struct cnn_spec *spec, int dims, struct cnn_rng *rng)
 {
@@ -104,6 +117,8 @@ static inline struct cnn_net *draw_net(uint64_t which, uint64_t attempt)
         random_conv(&spec, dims, &rng);
     if (one_in(&rng, 2))
         random_conv(&spec, dims, &rng);
+    if (which % 8 == 4)
+        random_wide_convs(&spec, dims, &rng);
     if (spec.layer_count > 0 && one_in(&rng, 2))
         random_branches(&spec, dims, &rng);
     if (one_in(&rng, 4)) {
