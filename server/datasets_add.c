@@ -9,6 +9,7 @@
 #include "datasets_make.h"
 #include "datasets_sample.h"
 #include "datasets_spool.h"
+#include "json_read.h"
 #include "memory.h"
 #include "multipart.h"
 #include "predict_body.h"
@@ -141,21 +142,30 @@ static bool store_floats(struct addition *a, const float *x, bool whole, struct 
     return store_sample(a, bytes, e);
 }
 
+/* What raw bytes are: as asked, or what the dataset holds. A document is none. */
+static enum predict_dtype raw_dtype(const struct addition *a, const void *bytes, size_t size)
+{
+    struct err ignored;
+    const char *text = bytes;
+    if (a->request->dtype)
+        return (enum predict_dtype)a->request->dtype;
+    if (memchr("{[ \t\r\n", text[0], 6) && json_check(bytes, size, &ignored))
+        return PREDICT_ANY;
+    return a->info.dtype == CNN_F32 ? PREDICT_FLOAT32 : PREDICT_UINT8;
+}
+
 /* Numbers in JSON, pictures in JSON, raw bytes: as /predict reads them, but not normalised. */
 static bool add_numbers(struct addition *a, const char *type, const void *bytes, size_t size,
                         struct err *e)
 {
     const struct preprocess plain = {.normalize = {.scale = 1},
                                      .voxelize = a->info.preprocess.voxelize};
-    bool stored_floats = a->info.dtype == CNN_F32;
     struct predict_body body = {
         .content_type = type,
         .bytes = bytes,
         .size = size,
         .invert = a->request->invert == 1 ? INVERT_YES : INVERT_NO,
-        .dtype = a->request->dtype ? (enum predict_dtype)a->request->dtype
-                 : stored_floats   ? PREDICT_FLOAT32
-                                   : PREDICT_UINT8,
+        .dtype = raw_dtype(a, bytes, size),
     };
     struct predict_batch batch;
     size_t count = cnn_shape_count(&a->info.shape);
