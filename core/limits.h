@@ -22,6 +22,10 @@ enum {
     CNN_THREADS_MAX = 256,
     CNN_SAMPLES_MAX = 1 << 26, /* samples of one split */
     CNN_FAILURES_MAX = 1000,   /* misclassified samples kept of one evaluation */
+    CNN_CLASS_WEIGHT_MAX = 1000000,
+    CNN_ZOOM_MAX = 10,   /* augmentation: size, and its inverse */
+    CNN_NOISE_MAX = 100, /* augmentation: deviation */
+    CNN_TURNS_MAX = 360, /* augmentation: turns about z to choose from */
 };
 
 /* Meshes and voxels. */

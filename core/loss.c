@@ -99,15 +99,17 @@ double cnn_loss_eval(struct cnn_loss loss, int n, int classes, const float *out,
     for (int i = 0; i < n; i++) {
         const float *row = out + (size_t)i * classes;
         float *drow = dout ? dout + (size_t)i * classes : NULL;
+        const double own = loss.weights ? loss.weights[labels[i]] : 1, scale = weight * own;
         switch (loss.type) {
         case CNN_BINARY_CROSS_ENTROPY:
-            sum += binary_cross_entropy(loss.probabilities, classes, row, labels[i], weight, drow);
+            sum += own *
+                   binary_cross_entropy(loss.probabilities, classes, row, labels[i], scale, drow);
             break;
         case CNN_MSE:
-            sum += mean_square_error(classes, row, labels[i], weight, drow);
+            sum += own * mean_square_error(classes, row, labels[i], scale, drow);
             break;
         default:
-            sum += cross_entropy(classes, row, labels[i], weight, drow);
+            sum += own * cross_entropy(classes, row, labels[i], scale, drow);
         }
     }
     return sum;

@@ -6,6 +6,9 @@
  * binary_cross_entropy: mean over samples and units against one-hot targets; on probabilities
  *   when the net ends in sigmoid or softmax (clamped as in PyTorch: log >= -100), else on logits.
  * mse: mean over samples and units of (out - onehot)^2.
+ *
+ * Weights of classes multiply each sample's loss by that of its label; means over a batch are then
+ * divided by the sum of its samples' weights, as PyTorch's cross_entropy(weight=...) does it.
  */
 #ifndef STRIDED_LOSS_H
 #define STRIDED_LOSS_H
@@ -19,12 +22,14 @@ const char *cnn_loss_name(enum cnn_loss_type type); /* "cross_entropy", ... */
 
 struct cnn_loss {
     enum cnn_loss_type type;
-    bool probabilities; /* the net's output already is: matters to binary_cross_entropy */
+    bool probabilities;   /* the net's output already is: matters to binary_cross_entropy */
+    const float *weights; /* [classes], borrowed; NULL: all 1 */
 };
 struct cnn_loss cnn_loss_for(enum cnn_loss_type type, const struct cnn_net *net);
 
 /* Sum (not mean) over n samples of the per-sample loss, in double; out is [n, classes].
- * Unless dout is NULL: dout[n, classes] = weight * gradient, weight being 1/batch size. */
+ * Unless dout is NULL: dout[n, classes] = weight * gradient, weight being 1/batch size (or 1/sum
+ * of the batch's class weights). */
 double cnn_loss_eval(struct cnn_loss loss, int n, int classes, const float *out,
                      const uint16_t *labels, float weight, float *dout);
 

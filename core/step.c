@@ -34,6 +34,7 @@ struct batch {
     const struct cnn_samples *samples;
     const uint32_t *index;
     int n, shard_count;
+    double weight; /* of all its samples: n unless classes have weights */
     uint64_t seed, number;
     const struct cnn_step_update *update; /* NULL: none */
 };
@@ -72,11 +73,23 @@ static struct cnn_run shard_run(const struct batch *batch, int s)
                   part_first(batch->n, batch->shard_count, s + 1), s);
 }
 
+static void augment_samples(const struct batch *batch, const struct cnn_run *run, float *x)
+{
+    const struct cnn_step *step = batch->step;
+    const size_t count = cnn_shape_count(&batch->samples->shape);
+    char *scratch = step->augment_scratch + (size_t)omp_get_thread_num() * step->augment_bytes;
+    for (int i = 0; i < run->n; i++)
+        cnn_augment_apply(&step->augment, batch->samples, batch->seed, batch->number,
+                          run->first_sample + i, x + (size_t)i * count, scratch);
+}
+
 static void fetch_samples(const struct batch *batch, const struct cnn_run *run)
 {
-    const struct cnn_frame *frame = own_frame(batch->step);
+    float *x = cnn_run_map(own_frame(batch->step), run, CNN_FROM_INPUT);
     const uint32_t *index = batch->index + run->first_sample;
-    cnn_samples_gather(batch->samples, index, 0, run->n, cnn_run_map(frame, run, CNN_FROM_INPUT));
+    cnn_samples_gather(batch->samples, index, 0, run->n, x);
+    if (batch->step->augment_scratch)
+        augment_samples(batch, run, x);
     for (int i = 0; i < run->n; i++)
         batch->step->labels[run->first_sample + i] = batch->samples->labels[index[i]];
 }
@@ -88,8 +101,9 @@ static void compute_loss(const struct batch *batch, const struct cnn_run *run, i
     const int last = step->plan->stage_count - 1, classes = cnn_net_output(step->net)->c;
     const float *out = cnn_run_map(own_frame(step), run, last);
     const uint16_t *labels = step->labels + run->first_sample;
-    shard->loss += cnn_loss_eval(step->loss, run->n, classes, out, labels, 1.0f / (float)batch->n,
-                                 cnn_run_grad(own_frame(step), run, last));
+    shard->loss +=
+        cnn_loss_eval(step->loss, run->n, classes, out, labels, 1.0f / (float)batch->weight,
+                      cnn_run_grad(own_frame(step), run, last));
     for (int i = 0; i < run->n; i++)
         shard->correct += cnn_argmax(out + (size_t)i * (size_t)classes, classes) == labels[i];
 }
@@ -243,7 +257,7 @@ static struct cnn_step_result result_of(const struct batch *batch)
         result.loss += step->shards[s].loss;
         result.correct += step->shards[s].correct;
     }
-    result.loss /= batch->n;
+    result.loss /= batch->weight;
     double squares = 0;
     for (size_t r = 0; r < step->range_count; r++)
         squares += step->squares[r];
@@ -316,10 +330,20 @@ static void batch_run(const struct batch *batch)
         update_params(batch);
 }
 
+static double weight_of(const struct batch *batch)
+{
+    const float *weights = batch->step->loss.weights;
+    double sum = 0;
+    for (int i = 0; i < batch->n; i++)
+        sum += weights ? weights[batch->samples->labels[batch->index[i]]] : 1;
+    return sum;
+}
+
 static struct cnn_step_result step_run(struct batch *batch)
 {
     struct cnn_step *step = batch->step;
     CHECK(batch->n >= 1 && batch->n <= step->batch_max);
+    batch->weight = weight_of(batch);
     batch->shard_count = cnn_step_shards(step, batch->n);
 #pragma omp parallel num_threads(step->threads)
     batch_run(batch);
@@ -330,7 +354,7 @@ static struct cnn_step_result step_run(struct batch *batch)
 struct cnn_step_result cnn_step_run(struct cnn_step *step, const struct cnn_samples *samples,
                                     const uint32_t *index, int n, uint64_t seed, uint64_t number)
 {
-    struct batch batch = {step, samples, index, n, 0, seed, number, NULL};
+    struct batch batch = {step, samples, index, n, 0, 0, seed, number, NULL};
     return step_run(&batch);
 }
 
@@ -338,7 +362,7 @@ struct cnn_step_result cnn_step_train(struct cnn_step *step, const struct cnn_sa
                                       const uint32_t *index, int n, uint64_t seed, uint64_t number,
                                       const struct cnn_step_update *update)
 {
-    struct batch batch = {step, samples, index, n, 0, seed, number, update};
+    struct batch batch = {step, samples, index, n, 0, 0, seed, number, update};
     cnn_optim_begin(update->optim, update->lr);
     return step_run(&batch);
 }

@@ -10,7 +10,7 @@
 #ifndef STRIDED_STEP_H
 #define STRIDED_STEP_H
 
-#include "dataset.h"
+#include "augment.h"
 #include "loss.h"
 #include "net.h"
 #include "optim.h"
@@ -23,6 +23,10 @@ struct cnn_step;
 struct cnn_step *cnn_step_new(struct cnn_net *net, int batch_max, struct cnn_loss loss, int threads,
                               struct err *e);
 void cnn_step_free(struct cnn_step *step);
+/* From now on samples are changed before they are looked at; they have this shape, which the
+ * augmentation fits. At most once. False when out of memory. */
+bool cnn_step_augment(struct cnn_step *step, const struct cnn_augment *augment,
+                      const struct cnn_shape *shape, struct err *e);
 /* All that it allocated, the net's gradient included. */
 size_t cnn_step_bytes(const struct cnn_step *step);
 
@@ -31,13 +35,14 @@ size_t cnn_step_bytes(const struct cnn_step *step);
 int cnn_step_threads(const struct cnn_net *net, int batch, int most);
 
 struct cnn_step_result {
-    double loss; /* mean over the batch */
+    double loss; /* mean over the batch, weighted if classes are */
     double norm; /* Euclidean, of the gradient before clipping */
     int correct; /* samples whose largest output is their label */
 };
 
 /* Gradients of the mean loss over samples index[0..n), n up to batch_max, into the step's block;
- * the net's running statistics move; parameters do not. seed and number name the dropout masks.
+ * the net's running statistics move; parameters do not. seed and number name the dropout masks and
+ * what augmentation draws.
  * The samples fit the net (cnn_samples_fit). Cannot fail; a loss or norm that is not finite is
  * returned as it is. */
 struct cnn_step_result cnn_step_run(struct cnn_step *step, const struct cnn_samples *samples,

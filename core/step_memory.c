@@ -222,6 +222,7 @@ void cnn_step_free(struct cnn_step *step)
     free(step->whole);
     free(step->prepared);
     free(step->labels);
+    free(step->augment_scratch);
     free(step->shards);
     free(step->shard_at);
     free(step->shard_grads);
@@ -243,6 +244,16 @@ int cnn_step_threads(const struct cnn_net *net, int batch, int most)
 {
     const uint64_t worth = 1 + (uint64_t)batch * cnn_net_macs(net) / THREAD_MACS;
     return worth < (uint64_t)most ? (int)worth : most;
+}
+
+bool cnn_step_augment(struct cnn_step *step, const struct cnn_augment *augment,
+                      const struct cnn_shape *shape, struct err *e)
+{
+    CHECK(!step->augment_scratch);
+    step->augment = *augment;
+    step->augment_bytes = cnn_augment_scratch_bytes(shape);
+    step->augment_scratch = step_alloc(step, (size_t)step->threads, step->augment_bytes, e);
+    return step->augment_scratch;
 }
 
 size_t cnn_step_bytes(const struct cnn_step *step)

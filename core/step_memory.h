@@ -42,6 +42,10 @@ struct cnn_step {
     float *prepared;          /* weights as stages' kernels read them */
     uint16_t *labels;         /* [batch_max] */
 
+    struct cnn_augment augment;
+    char *augment_scratch; /* [threads, augment_bytes]; NULL: samples stay as they are */
+    size_t augment_bytes;
+
     int shard_max;
     struct shard *shards; /* [shard_max] */
     size_t shard_params;

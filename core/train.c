@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "balance.h"
 #include "limits.h"
 #include "memory.h"
 #include "rng.h"
@@ -23,6 +24,7 @@ struct cnn_train_config cnn_train_defaults(void)
         .optimizer = cnn_optim_defaults(CNN_ADAM),
         .schedule = {.type = CNN_CONSTANT, .step_epochs = 1, .gamma = 0.1},
         .loss = CNN_CROSS_ENTROPY,
+        .augment = cnn_augment_none(),
         .publish = CNN_PUBLISH_BEST,
     };
 }
@@ -34,12 +36,41 @@ static bool check_count(const char *field, int value, int low, int high, struct 
     return err_field(e, ERR_INVALID, field, "%s %d is not in %d..%d", field, value, low, high);
 }
 
+static bool check_balance(const struct cnn_train_config *config, struct err *e)
+{
+    if (config->sampling != CNN_SAMPLING_SHUFFLE && config->sampling != CNN_SAMPLING_BALANCED)
+        return err_field(e, ERR_INVALID, "sampling", "unknown way of sampling");
+    if (config->weighting == CNN_WEIGHTS_BALANCED && config->sampling == CNN_SAMPLING_BALANCED)
+        return err_field(e, ERR_INVALID, "class_weights",
+                         "weights and sampling are both balanced, which would count twice");
+    if (config->weighting != CNN_WEIGHTS_GIVEN)
+        return true;
+    for (int i = 0; i < config->class_weight_count; i++) {
+        const float weight = config->class_weights[i], most = CNN_CLASS_WEIGHT_MAX;
+        if (!(weight >= 1 / most && weight <= most)) {
+            err_field(e, ERR_INVALID, "", "weight %g is not in %g..%g", weight, 1 / most, most);
+            return err_within(e, "class_weights[%d]", i);
+        }
+    }
+    return true;
+}
+
+bool cnn_train_fits(const struct cnn_train_config *config, const struct cnn_samples *train,
+                    struct err *e)
+{
+    if (config->weighting == CNN_WEIGHTS_GIVEN && config->class_weight_count != train->classes)
+        return err_field(e, ERR_INVALID, "class_weights", "%d weights for %d classes",
+                         config->class_weight_count, train->classes);
+    return cnn_augment_fits(&config->augment, &train->shape, e);
+}
+
 bool cnn_train_check(const struct cnn_train_config *config, struct err *e)
 {
     if (!check_count("epochs", config->epochs, 1, CNN_EPOCHS_MAX, e) ||
         !check_count("batch_size", config->batch_size, 1, CNN_BATCH_MAX, e) ||
         !check_count("threads", config->threads, 1, CNN_THREADS_MAX, e) ||
-        !cnn_optim_check(&config->optimizer, e) || !cnn_schedule_check(&config->schedule, e))
+        !cnn_optim_check(&config->optimizer, e) || !cnn_schedule_check(&config->schedule, e) ||
+        !check_balance(config, e) || !cnn_augment_check(&config->augment, e))
         return false;
     if (config->schedule.type == CNN_COSINE && config->schedule.min_lr > config->optimizer.lr)
         return err_field(e, ERR_INVALID, "schedule.min_lr", "min_lr %g exceeds learning rate %g",
@@ -65,7 +96,9 @@ struct trainer {
     const struct cnn_samples *train, *validation; /* validation: NULL when there is none */
     const struct cnn_train_config *config;
     const struct cnn_train_hooks *hooks;
-    struct cnn_loss loss;
+    struct cnn_loss loss;        /* unweighted: of validation */
+    float *weights;              /* [classes], of training; NULL: even */
+    struct cnn_balance *balance; /* NULL: every sample once */
     struct cnn_step *step;
     struct cnn_optim *optim;
     /* Positions in `train`: [train_count] to train on, then [held_count] held out. */
@@ -107,6 +140,34 @@ static bool split_samples(struct trainer *t, struct err *e)
     return true;
 }
 
+static bool init_balance(struct trainer *t, struct err *e)
+{
+    const struct cnn_train_config *config = t->config;
+    const size_t classes = (size_t)t->train->classes;
+    if (config->sampling == CNN_SAMPLING_BALANCED &&
+        !(t->balance = cnn_balance_new(t->train, t->positions, t->train_count, e)))
+        return false;
+    if (config->weighting == CNN_WEIGHTS_EVEN)
+        return true;
+    if (!(t->weights = memory_new(classes, sizeof *t->weights, e)))
+        return false;
+    if (config->weighting == CNN_WEIGHTS_GIVEN)
+        memcpy(t->weights, config->class_weights, classes * sizeof *t->weights);
+    else
+        cnn_balance_weights(t->train, t->positions, t->train_count, t->weights);
+    return true;
+}
+
+static bool init_step(struct trainer *t, int batch_max, struct err *e)
+{
+    struct cnn_loss loss = t->loss;
+    loss.weights = t->weights;
+    t->step = cnn_step_new(t->net, batch_max, loss,
+                           cnn_step_threads(t->net, batch_max, t->config->threads), e);
+    return t->step && (!cnn_augment_any(&t->config->augment) ||
+                       cnn_step_augment(t->step, &t->config->augment, &t->train->shape, e));
+}
+
 static bool trainer_init(struct trainer *t, struct err *e)
 {
     const struct cnn_train_config *config = t->config;
@@ -117,7 +178,7 @@ static bool trainer_init(struct trainer *t, struct err *e)
         return err_set(e, ERR_INVALID, "there are no samples to train on");
     if (t->net->param_count == 0)
         return err_set(e, ERR_INVALID, "model has no parameters to train");
-    if (!split_samples(t, e))
+    if (!cnn_train_fits(config, t->train, e) || !split_samples(t, e))
         return false;
     uint32_t batch_size = (uint32_t)config->batch_size;
     t->batches = (int)((t->train_count - 1) / batch_size + 1);
@@ -126,8 +187,7 @@ static bool trainer_init(struct trainer *t, struct err *e)
     return (t->order = memory_new(t->train_count, sizeof *t->order, e)) &&
            (t->best = memory_new(t->net->state_count, sizeof *t->best, e)) &&
            (t->optim = cnn_optim_new(&config->optimizer, t->net->param_count, e)) &&
-           (t->step = cnn_step_new(t->net, batch_max, t->loss,
-                                   cnn_step_threads(t->net, batch_max, config->threads), e));
+           init_balance(t, e) && init_step(t, batch_max, e);
 }
 
 static void trainer_clear(struct trainer *t)
@@ -135,6 +195,8 @@ static void trainer_clear(struct trainer *t)
     free(t->positions);
     free(t->order);
     free(t->best);
+    free(t->weights);
+    cnn_balance_free(t->balance);
     cnn_optim_free(t->optim);
     cnn_step_free(t->step);
 }
@@ -143,8 +205,12 @@ static void trainer_clear(struct trainer *t)
 static void shuffle_epoch(struct trainer *t, int epoch)
 {
     struct cnn_rng rng;
-    memcpy(t->order, t->positions, t->train_count * sizeof *t->order);
     cnn_rng_init(&rng, t->config->seed, cnn_rng_mix(STREAM_SHUFFLE, (uint64_t)epoch));
+    if (t->balance) {
+        cnn_balance_draw(t->balance, &rng, t->order);
+        return;
+    }
+    memcpy(t->order, t->positions, t->train_count * sizeof *t->order);
     cnn_rng_shuffle(&rng, t->order, t->train_count);
 }
 

@@ -8,10 +8,18 @@
 
 #include <stdatomic.h>
 
+#include "augment.h"
 #include "eval.h"
 #include "optim.h"
 
 enum cnn_publish { CNN_PUBLISH_BEST, CNN_PUBLISH_LAST };
+
+/* An epoch: every sample once, or as many draws in which every class is as frequent. */
+enum cnn_sampling { CNN_SAMPLING_SHUFFLE, CNN_SAMPLING_BALANCED };
+
+/* What the loss on a sample of each class counts (loss.h); in training only: what is validated and
+ * evaluated is unweighted. */
+enum cnn_weighting { CNN_WEIGHTS_EVEN, CNN_WEIGHTS_BALANCED, CNN_WEIGHTS_GIVEN };
 
 struct cnn_train_config {
     int epochs, batch_size;
@@ -20,16 +28,24 @@ struct cnn_train_config {
     struct cnn_optim_config optimizer;
     struct cnn_schedule schedule;
     enum cnn_loss_type loss;
-    double clip_norm;         /* <= 0: none */
-    double validation_split;  /* [0,1): this part of the training samples, drawn by the seed, is
-                                 held out and validated on instead of `validation` */
-    enum cnn_publish publish; /* which weights the net holds at the end */
-    int patience;             /* early stopping: epochs without a better one; 0 = off */
+    enum cnn_weighting weighting;
+    const float *class_weights; /* GIVEN: [class_weight_count], borrowed */
+    int class_weight_count;
+    enum cnn_sampling sampling;
+    struct cnn_augment augment; /* of the samples trained on, not of those validated on */
+    double clip_norm;           /* <= 0: none */
+    double validation_split;    /* [0,1): this part of the training samples, drawn by the seed, is
+                                   held out and validated on instead of `validation` */
+    enum cnn_publish publish;   /* which weights the net holds at the end */
+    int patience;               /* early stopping: epochs without a better one; 0 = off */
 };
 /* 5 epochs, batch 32, Adam, cross-entropy, best weights, all threads of the machine. */
 struct cnn_train_config cnn_train_defaults(void);
 /* Bounds of limits.h and finite numbers; errors name the API's field ("batch_size"). */
 bool cnn_train_check(const struct cnn_train_config *config, struct err *e);
+/* Whether a good configuration goes with these samples: weights for each class, axes to augment. */
+bool cnn_train_fits(const struct cnn_train_config *config, const struct cnn_samples *train,
+                    struct err *e);
 
 /* Which of `count` training samples validation_split holds out, at least one on each side:
  * *positions, to be freed also on failure, lists those to train on and then *held held out ones.

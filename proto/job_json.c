@@ -6,12 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "augment_json.h"
 #include "json_read.h"
 #include "name.h"
 
 static const char *const publish_names[] = {
     [CNN_PUBLISH_BEST] = "best", [CNN_PUBLISH_LAST] = "last"};
 enum { PUBLISH_COUNT = sizeof publish_names / sizeof *publish_names };
+static const char *const sampling_names[] = {
+    [CNN_SAMPLING_SHUFFLE] = "shuffle", [CNN_SAMPLING_BALANCED] = "balanced"};
+enum { SAMPLING_COUNT = sizeof sampling_names / sizeof *sampling_names };
 
 static const int64_t seed_max = (int64_t)1 << 53; /* the integers that every JSON reader holds */
 
@@ -207,14 +211,57 @@ static bool architecture_parse(const cJSON *json, struct job_request *request, s
     return request->architecture || err_no_memory(e);
 }
 
+static bool weights_list(const cJSON *list, struct job_request *request, struct err *e)
+{
+    const int count = cJSON_GetArraySize(list);
+    if (count < 1 || count > CNN_CLASSES_MAX)
+        return err_field(e, ERR_INVALID, "class_weights", "%d weights, expected 1 to %d", count,
+                         CNN_CLASSES_MAX);
+    request->class_weights = malloc((size_t)count * sizeof *request->class_weights);
+    if (!request->class_weights)
+        return err_no_memory(e);
+    const cJSON *weight = list->child;
+    for (int i = 0; i < count; i++, weight = weight->next) {
+        char field[32];
+        snprintf(field, sizeof field, "class_weights[%d]", i);
+        if (!cJSON_IsNumber(weight))
+            return json_wrong(field, weight, "a number", e);
+        request->class_weights[i] = (float)weight->valuedouble;
+    }
+    request->train.weighting = CNN_WEIGHTS_GIVEN;
+    request->train.class_weights = request->class_weights;
+    request->train.class_weight_count = count;
+    return true;
+}
+
+static bool balance_parse(const cJSON *json, struct job_request *request, struct err *e)
+{
+    const cJSON *weights = get_unless_null(json, "class_weights");
+    int sampling = request->train.sampling;
+    if (!json_get_choice(json, "sampling", sampling_names, SAMPLING_COUNT, &sampling, e))
+        return false;
+    request->train.sampling = (enum cnn_sampling)sampling;
+    if (!weights)
+        return true;
+    if (cJSON_IsArray(weights))
+        return weights_list(weights, request, e);
+    if (!cJSON_IsString(weights) || strcmp(weights->valuestring, "balanced") != 0)
+        return json_wrong("class_weights", weights, "'balanced' or a list of numbers", e);
+    request->train.weighting = CNN_WEIGHTS_BALANCED;
+    return true;
+}
+
 static bool parts_parse(const cJSON *json, struct cnn_train_config *train, struct err *e)
 {
     const cJSON *optimizer = json_get(json, "optimizer"), *schedule = json_get(json, "schedule"),
-                *stopping = get_unless_null(json, "early_stopping");
+                *stopping = get_unless_null(json, "early_stopping"),
+                *augment = get_unless_null(json, "augment");
     if (optimizer && !optimizer_parse(optimizer, &train->optimizer, e))
         return err_within(e, "optimizer");
     if (schedule && !schedule_parse(schedule, &train->schedule, e))
         return err_within(e, "schedule");
+    if (augment && !augment_parse(augment, &train->augment, e))
+        return err_within(e, "augment");
     if (stopping && !stopping_parse(stopping, &train->patience, e))
         return err_within(e, "early_stopping");
     return true;
@@ -257,6 +304,9 @@ static bool request_parse(const cJSON *json, struct job_request *request, struct
                                          "optimizer",
                                          "schedule",
                                          "loss",
+                                         "class_weights",
+                                         "sampling",
+                                         "augment",
                                          "clip_norm",
                                          "validation_split",
                                          "publish",
@@ -270,7 +320,7 @@ static bool request_parse(const cJSON *json, struct job_request *request, struct
         !get_enum(json, "init", init_text, CNN_INIT_COUNT, &init, e))
         return false;
     request->init = (enum cnn_init)init;
-    return train_parse(json, &request->train, e);
+    return balance_parse(json, request, e) && train_parse(json, &request->train, e);
 }
 
 bool job_request_parse(const char *text, size_t size, struct job_request *request, struct err *e)
@@ -290,6 +340,7 @@ bool job_request_parse(const char *text, size_t size, struct job_request *reques
 void job_request_clear(struct job_request *request)
 {
     free(request->architecture);
+    free(request->class_weights);
     *request = (struct job_request){0};
 }
 
@@ -328,6 +379,19 @@ static void write_schedule(struct json_writer *w, const struct cnn_schedule *sch
     jw_object_end(w);
 }
 
+static void write_weights(struct json_writer *w, const struct cnn_train_config *train)
+{
+    jw_key(w, "class_weights");
+    if (train->weighting != CNN_WEIGHTS_GIVEN) {
+        jw_string(w, train->weighting == CNN_WEIGHTS_BALANCED ? "balanced" : NULL);
+        return;
+    }
+    jw_array(w);
+    for (int i = 0; i < train->class_weight_count; i++)
+        jw_float(w, train->class_weights[i]);
+    jw_array_end(w);
+}
+
 static void write_train(struct json_writer *w, const struct cnn_train_config *train)
 {
     jw_key_int(w, "epochs", train->epochs);
@@ -337,6 +401,10 @@ static void write_train(struct json_writer *w, const struct cnn_train_config *tr
     write_optimizer(w, &train->optimizer);
     write_schedule(w, &train->schedule);
     jw_key_string(w, "loss", cnn_loss_name(train->loss));
+    write_weights(w, train);
+    jw_key_string(w, "sampling", sampling_names[train->sampling]);
+    jw_key(w, "augment");
+    augment_write(w, &train->augment);
     jw_key_double(w, "clip_norm", train->clip_norm > 0 ? train->clip_norm : NAN);
     jw_key_double(w, "validation_split", train->validation_split);
     jw_key_string(w, "publish", publish_names[train->publish]);

@@ -12,12 +12,14 @@ struct job_request {
     char *architecture;  /* owned JSON text: a quoted preset name or an object; NULL = default */
     char init_from[LIMIT_NAME_BYTES + 16]; /* "digits:3", "digits" or "" */
     enum cnn_init init;
+    float *class_weights;          /* owned; what train.class_weights points to */
     struct cnn_train_config train; /* threads 0 = the daemon's default */
 };
 
 /* Reads POST /jobs' body. Fields: model, dataset, dataset_version, architecture, epochs,
  * batch_size, seed, threads, optimizer{type,lr,momentum,nesterov,weight_decay,beta1,beta2,alpha,
- * epsilon}, schedule{type,step_epochs,gamma,min_lr,warmup_epochs}, loss, clip_norm,
+ * epsilon}, schedule{type,step_epochs,gamma,min_lr,warmup_epochs}, loss, class_weights (null,
+ * "balanced" or one a class), sampling ("shuffle","balanced"), augment (augment_json.h), clip_norm,
  * validation_split, publish ("best","last"), early_stopping{patience}, init, init_from. `dataset`
  * may be "name:version". Refuses unknown fields; every error names its field. */
 bool job_request_parse(const char *text, size_t size, struct job_request *request, struct err *e);

@@ -42,7 +42,7 @@ static bool check_samples(const struct job_request *request, const struct datase
                          request->dataset);
     if (count < 2 && request->train.validation_split > 0)
         return err_field(e, ERR_INVALID, "validation_split", "one sample cannot be split");
-    return true;
+    return cnn_train_fits(&request->train, &dataset->samples[SPLIT_TRAIN], e);
 }
 
 /* A net that can be trained on the dataset, starting from the base model's weights if any. Fills

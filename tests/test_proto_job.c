@@ -78,6 +78,9 @@ START_TEST(test_a_job_needs_only_model_and_dataset)
     ck_assert(request.train.clip_norm <= 0 && request.train.validation_split == 0);
     ck_assert_int_eq(request.train.publish, CNN_PUBLISH_BEST);
     ck_assert_int_eq(request.train.patience, 0);
+    ck_assert_int_eq(request.train.weighting, CNN_WEIGHTS_EVEN);
+    ck_assert_int_eq(request.train.sampling, CNN_SAMPLING_SHUFFLE);
+    ck_assert(!cnn_augment_any(&request.train.augment));
     survives(&request);
 }
 END_TEST
@@ -110,6 +113,60 @@ START_TEST(test_every_field_is_read)
     ck_assert_int_eq(train->patience, 3);
     ck_assert_int_eq(request.init, CNN_INIT_HE);
     ck_assert_str_eq(request.init_from, "digits:12");
+    survives(&request);
+}
+END_TEST
+
+START_TEST(test_augmentation_is_read)
+{
+    struct job_request request = request_of(
+        "\"augment\":{\"shift\":2,\"flip\":\"both\",\"rotate90\":true,\"rotate\":12.5,"
+        "\"rotate_z\":12,\"scale\":[0.9,1.1],\"noise\":0.05,\"cutout\":8,\"fill\":\"edge\"}");
+    const struct cnn_augment *augment = &request.train.augment;
+    ck_assert_int_eq(augment->shift, 2);
+    ck_assert_int_eq(augment->flip, CNN_FLIP_BOTH);
+    ck_assert(augment->rotate90 && augment->rotate == 12.5);
+    ck_assert_int_eq(augment->rotate_z, 12);
+    ck_assert(augment->scale[0] == 0.9 && augment->scale[1] == 1.1);
+    ck_assert(augment->noise == 0.05);
+    ck_assert_int_eq(augment->cutout, 8);
+    ck_assert_int_eq(augment->fill, CNN_FILL_EDGE);
+    survives(&request);
+}
+END_TEST
+
+START_TEST(test_augmentation_is_echoed_with_its_defaults)
+{
+    struct job_request request = request_of("\"augment\":{\"shift\":3}");
+    char *text = written(&request);
+    ck_assert_ptr_nonnull(strstr(
+        text, "\"class_weights\":null,\"sampling\":\"shuffle\",\"augment\":{\"shift\":3,"
+              "\"flip\":\"none\",\"rotate90\":false,\"rotate\":0,\"rotate_z\":0,\"scale\":[1,1],"
+              "\"noise\":0,\"cutout\":0,\"fill\":\"zero\"}"));
+    free(text);
+    survives(&request);
+}
+END_TEST
+
+START_TEST(test_class_weights_and_sampling_are_read)
+{
+    struct job_request request = request_of("\"class_weights\":[0.1,1,25]");
+    ck_assert_int_eq(request.train.weighting, CNN_WEIGHTS_GIVEN);
+    ck_assert_int_eq(request.train.class_weight_count, 3);
+    ck_assert_float_eq(request.train.class_weights[0], 0.1f);
+    ck_assert_float_eq(request.train.class_weights[2], 25);
+    char *text = written(&request);
+    ck_assert_ptr_nonnull(strstr(text, "\"class_weights\":[0.1,1,25]"));
+    free(text);
+    survives(&request);
+    request = request_of("\"class_weights\":\"balanced\"");
+    ck_assert_int_eq(request.train.weighting, CNN_WEIGHTS_BALANCED);
+    text = written(&request);
+    ck_assert_ptr_nonnull(strstr(text, "\"class_weights\":\"balanced\""));
+    free(text);
+    survives(&request);
+    request = request_of("\"sampling\":\"balanced\"");
+    ck_assert_int_eq(request.train.sampling, CNN_SAMPLING_BALANCED);
     survives(&request);
 }
 END_TEST
@@ -155,7 +212,10 @@ END_TEST
 START_TEST(test_null_means_none_where_the_writer_says_so)
 {
     struct job_request request = request_of("\"architecture\":null,\"clip_norm\":null,"
-                                            "\"early_stopping\":null,\"init_from\":null");
+                                            "\"early_stopping\":null,\"init_from\":null,"
+                                            "\"class_weights\":null,\"augment\":null");
+    ck_assert_int_eq(request.train.weighting, CNN_WEIGHTS_EVEN);
+    ck_assert(!cnn_augment_any(&request.train.augment));
     ck_assert_ptr_null(request.architecture);
     ck_assert_int_eq(request.train.patience, 0);
     survives(&request);
@@ -300,9 +360,48 @@ START_TEST(test_bad_choices_are_refused_by_field)
 }
 END_TEST
 
+START_TEST(test_bad_augmentation_is_refused_by_field)
+{
+    more_refused("\"augment\":3", "augment", "expected an object, got 3");
+    more_refused("\"augment\":{\"mixup\":1}", "augment.mixup", "unknown field 'mixup'");
+    more_refused("\"augment\":{\"shift\":-1}", "augment.shift", "got -1");
+    more_refused("\"augment\":{\"shift\":1.5}", "augment.shift", "got 1.5");
+    more_refused("\"augment\":{\"flip\":true}", "augment.flip", "expected a string, got true");
+    more_refused("\"augment\":{\"flip\":\"z\"}", "augment.flip",
+                 "expected 'none', 'horizontal', 'vertical', 'x', 'y' or 'both', got 'z'");
+    more_refused("\"augment\":{\"rotate90\":1}", "augment.rotate90", "got 1");
+    more_refused("\"augment\":{\"rotate\":181}", "augment.rotate", "from 0 to 180, got 181");
+    more_refused("\"augment\":{\"rotate_z\":361}", "augment.rotate_z", "got 361");
+    more_refused("\"augment\":{\"scale\":1}", "augment.scale", "a range [from, to], got 1");
+    more_refused("\"augment\":{\"scale\":[1]}", "augment.scale", "a range [from, to]");
+    more_refused("\"augment\":{\"scale\":[1,\"x\"]}", "augment.scale[1]", "got 'x'");
+    more_refused("\"augment\":{\"scale\":[0,1]}", "augment.scale[0]", "0 is not in 0.1..10");
+    more_refused("\"augment\":{\"scale\":[1.2,1]}", "augment.scale", "1.2..1 is no range");
+    more_refused("\"augment\":{\"noise\":101}", "augment.noise", "got 101");
+    more_refused("\"augment\":{\"cutout\":2147483648}", "augment.cutout", "got 2147483648");
+    more_refused("\"augment\":{\"fill\":0}", "augment.fill", "expected a string, got 0");
+}
+END_TEST
+
+START_TEST(test_bad_weights_and_sampling_are_refused_by_field)
+{
+    more_refused("\"class_weights\":\"even\"", "class_weights",
+                 "expected 'balanced' or a list of numbers, got 'even'");
+    more_refused("\"class_weights\":{}", "class_weights", "got an object");
+    more_refused("\"class_weights\":[]", "class_weights", "0 weights, expected 1 to 1024");
+    more_refused("\"class_weights\":[1,null]", "class_weights[1]", "expected a number, got null");
+    more_refused("\"class_weights\":[1,-1]", "class_weights[1]", "weight -1 is not in");
+    more_refused("\"class_weights\":[1e300]", "class_weights[0]", "is not in");
+    more_refused("\"sampling\":\"random\"", "sampling", "expected 'shuffle' or 'balanced'");
+    more_refused("\"class_weights\":\"balanced\",\"sampling\":\"balanced\"", "class_weights",
+                 "both balanced");
+}
+END_TEST
+
 START_TEST(test_failing_after_the_architecture_frees_it)
 {
     more_refused("\"architecture\":{\"layers\":[]},\"epochs\":0", "epochs", "got 0");
+    more_refused("\"class_weights\":[1,2],\"epochs\":0", "epochs", "got 0");
 }
 END_TEST
 
@@ -368,11 +467,15 @@ START_TEST(test_an_unknown_generator_is_told_which_there_are)
 END_TEST
 
 TEST_PROGRAM("proto_job", test_a_job_needs_only_model_and_dataset, test_every_field_is_read,
+             test_augmentation_is_read, test_augmentation_is_echoed_with_its_defaults,
+             test_class_weights_and_sampling_are_read,
              test_each_optimizer_has_its_own_defaults_and_fields, test_schedules_are_read,
              test_null_means_none_where_the_writer_says_so,
              test_an_architecture_object_is_kept_as_text, test_a_dataset_may_carry_its_version,
              test_bad_requests_are_refused, test_bad_numbers_are_refused_by_field,
              test_bad_optimizers_are_refused_by_field, test_bad_choices_are_refused_by_field,
+             test_bad_augmentation_is_refused_by_field,
+             test_bad_weights_and_sampling_are_refused_by_field,
              test_failing_after_the_architecture_frees_it, test_dataset_requests_have_defaults,
              test_bad_dataset_requests_are_refused_by_field,
              test_an_unknown_generator_is_told_which_there_are)

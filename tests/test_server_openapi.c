@@ -280,7 +280,8 @@ START_TEST(real_replies_are_as_the_document_says)
         {"POST", "/jobs", "/jobs", NULL, "{}"},
         {"POST", "/jobs", "/jobs", NULL,
          "{\"model\":\"n\",\"dataset\":\"shapes\",\"epochs\":100000,\"early_stopping\":"
-         "{\"patience\":100000},\"architecture\":" LAYERS "}"},
+         "{\"patience\":100000},\"class_weights\":[1,2.5],\"augment\":{\"shift\":2},"
+         "\"architecture\":" LAYERS "}"},
         {"DELETE", "/jobs/{id}", "/jobs/2", NULL, NULL},
         {"POST", "/jobs/{id}/cancel", "/jobs/2/cancel", NULL, NULL},
         {"GET", "/jobs", "/jobs", NULL, NULL},
