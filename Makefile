@@ -28,7 +28,9 @@ SERVER_CPP := $(CORE_CPP) -iquote proto -iquote server -D_GNU_SOURCE -DSTRIDED_V
 TEST_CPP := $(PROTO_CPP) $(SERVER_CPP) -iquote tests $(shell pkg-config --cflags check libcurl)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -lm
 
+# Sanitizer builds take KERNEL_SOBER: instrumented and optimised, the tiles compile for minutes.
 KERNEL_FLAGS := -O3 -ffp-contract=fast
+KERNEL_SOBER := -O1 -ffp-contract=fast
 # Kernels written once over vector extensions, compiled once per instruction set.
 KERNEL_MULTI := $(wildcard core/kernels/multi/*.c)
 ifeq ($(TARGET_ARCH_NAME),x86_64)
@@ -166,15 +168,16 @@ test: deps ## the whole suite
 
 .PHONY: asan
 asan: deps ## the suite under AddressSanitizer, LeakSanitizer and UBSan (gcc)
-	@$(MAKE) --no-print-directory -j2 tests B=build/asan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
+	@$(MAKE) --no-print-directory -j2 tests B=build/asan KERNEL_FLAGS="$(KERNEL_SOBER)" \
+	    CFLAGS="-O1 -g -fno-omit-frame-pointer" \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all"
 	@B=build/asan STRIDED_TEST_SLOW=1 tests/run.sh
 
 # clang's OpenMP runtime tells ThreadSanitizer about its barriers through archer; gcc's cannot.
 .PHONY: tsan
 tsan: deps ## the suite under ThreadSanitizer (clang, archer)
-	@$(MAKE) --no-print-directory -j2 tests CC=clang B=build/tsan CFLAGS="-O1 -g" \
-	    SAN="-fsanitize=thread"
+	@$(MAKE) --no-print-directory -j2 tests CC=clang B=build/tsan KERNEL_FLAGS="$(KERNEL_SOBER)" \
+	    CFLAGS="-O1 -g" SAN="-fsanitize=thread"
 	@B=build/tsan STRIDED_TEST_SLOW=1 OMP_TOOL_LIBRARIES=/usr/lib/llvm-14/lib/libarcher.so \
 	    TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1" tests/run.sh
 
