@@ -51,10 +51,13 @@ static bool looks_like_archive(const char *bytes, size_t size)
 
 static bool is_archive(const struct http_request *request)
 {
-    static const char *const types[] = {"application/x-tar",  "application/tar",
-                                        "application/gzip",   "application/x-gzip",
-                                        "application/zip",    "application/x-xz",
-                                        "application/zstd",   "application/x-zip-compressed",
+    static const char *const types[] = {"application/x-tar",
+                                        "application/tar",
+                                        "application/gzip",
+                                        "application/x-gzip",
+                                        "application/zip",
+                                        "application/zstd",
+                                        "application/x-zip-compressed",
                                         "application/x-bzip2"};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (is_type(request, types[i]))

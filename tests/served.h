@@ -41,13 +41,14 @@ static inline void served_write(const struct cnn_net *net, const char *const *la
     struct err e;
     struct buf bytes = {.data = NULL};
     struct file_writer w;
-    struct model_meta meta = {.preprocess = {{.scale = 1.0f / 255}, BACKGROUND_DARK},
-                              .dataset = "made-up",
-                              .dataset_version = 4,
-                              .split = "test",
-                              .test_loss = .5,
-                              .test_accuracy = .75,
-                              .created = "2024-05-06T07:08:09Z"};
+    struct model_meta meta = {
+        .preprocess = {.normalize = {.scale = 1.0f / 255}, .background = BACKGROUND_DARK},
+        .dataset = "made-up",
+        .dataset_version = 4,
+        .split = "test",
+        .test_loss = .5,
+        .test_accuracy = .75,
+        .created = "2024-05-06T07:08:09Z"};
     int classes = (int)cnn_shape_count(cnn_net_output(net));
     ck_assert(model_meta_set_labels(&meta, (char *const *)labels, classes, &e));
     ck_assert_msg(onnx_write(net, &meta, &bytes, &e), "%s", e.detail);

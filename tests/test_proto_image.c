@@ -75,6 +75,24 @@ static void make_png(const struct png_kind *kind, const uint8_t *rows)
     png_destroy_write_struct(&png, &info);
 }
 
+/* The header alone says what decoding gives; with fewer bytes it says that or nothing. */
+static void check_peek(int width, int height, int channels)
+{
+    struct image head;
+    ck_assert(image_peek(file.data, file.size, &head));
+    for (size_t size = file.size < 700 ? file.size : 700; size > 0; size--) {
+        uint8_t *exact = malloc(size);
+        memcpy(exact, file.data, size);
+        if (image_peek(exact, size, &head)) {
+            ck_assert_int_eq(head.width, width);
+            ck_assert_int_eq(head.height, height);
+            ck_assert_int_eq(head.channels, channels);
+            ck_assert_ptr_null(head.pixels);
+        }
+        free(exact);
+    }
+}
+
 static void check_pixels(int width, int height, int channels, const uint8_t *expected)
 {
     struct image image;
@@ -86,6 +104,7 @@ static void check_pixels(int width, int height, int channels, const uint8_t *exp
         ck_assert_msg(image.pixels[i] == expected[i], "pixel value %d is %d, expected %d", i,
                       image.pixels[i], expected[i]);
     image_clear(&image);
+    check_peek(width, height, channels);
 }
 
 START_TEST(grey_png_of_every_depth_is_read)
@@ -286,6 +305,7 @@ static void check_colour(int channels, const uint8_t *expected)
     for (int i = 0; i < 24 * 16 * channels; i++)
         ck_assert_int_le(abs(image.pixels[i] - expected[i % channels]), 3);
     image_clear(&image);
+    check_peek(24, 16, channels);
 }
 
 static void fill_pixels(uint8_t *pixels, size_t count, const uint8_t *colour, int components)

@@ -307,6 +307,13 @@ START_TEST(meshes_become_grids)
                  "\"input\":[1,24,24,24]",
                  "{\"fit\":\"aspect\",\"axes\":\"yxz\",\"solid\":false,\"points\":100,\"seed\":7}",
                  NULL);
+    open_stored(&dataset, "d", 2);
+    const struct cnn_voxelize *voxelize = &dataset.info.preprocess.voxelize;
+    ck_assert_int_eq(voxelize->fit, CNN_VOXEL_ASPECT);
+    ck_assert_uint_eq(voxelize->samples, 100);
+    ck_assert_uint_eq(voxelize->seed, 7);
+    ck_assert_mem_eq(voxelize->axes, "\1\0\2", 3);
+    dataset_close(&dataset);
     daemon_stop(&server);
 }
 END_TEST
