@@ -64,6 +64,13 @@ static void product(const struct product *p)
     KERNEL(product)(p);
 }
 
+/* The activations that a product does not do itself. */
+static void activate_rest(const struct epilogue *end, size_t count, float *y)
+{
+    if (end->act != KERNEL_LINEAR && end->act != KERNEL_RELU)
+        KERNEL(activate)(end->act, end->slope, count, y, y);
+}
+
 /* A product whose rows are the positions of map `to` and whose sum runs over what they see of map
  * `from`: its channels through each tap. Of one group; groups lie *_group floats apart. */
 struct gather {
@@ -116,9 +123,7 @@ static void gather(const struct gather *m, int n, const float *from, const float
             for (int h = 0; m->next(m->g, 1, &h, &run[1]);)
                 for (int w = 0; m->next(m->g, 2, &w, &run[2]);)
                     gather_run(m, samples, run, from + s * m->from.sample, weights, end, part_to);
-        if (end->act != KERNEL_LINEAR && end->act != KERNEL_RELU)
-            KERNEL(activate)
-        (end->act, end->slope, (size_t)(samples * m->to.sample), part_to, part_to);
+        activate_rest(end, (size_t)(samples * m->to.sample), part_to);
     }
 }
 
@@ -155,9 +160,7 @@ static void conv_sums(const struct conv_geometry *g, int n, const float *x, cons
         scratch += KERNEL(winograd_weight_floats)(g);
     }
     KERNEL(winograd_forward)(g, n, x, prepared, end, y, scratch);
-    if (end->act != KERNEL_LINEAR && end->act != KERNEL_RELU)
-        KERNEL(activate)
-    (end->act, end->slope, (size_t)n * (size_t)map_of(g->out, g->out_k).sample, y, y);
+    activate_rest(end, (size_t)(n * map_of(g->out, g->out_k).sample), y);
 }
 
 static size_t conv_prepared_floats(const struct conv_geometry *g)
@@ -368,8 +371,8 @@ static void conv_pooled(const struct conv_geometry *g, int n, const float *x, co
         float *to = y + (size_t)s * pooled;
         conv_sums(g, m, x + (size_t)s * in, w, prepared, &(struct epilogue){.bias = end->bias},
                   scratch, rest);
-        KERNEL(max_pool)
-        (end->pool, m, scratch, to, end->winner ? end->winner + (size_t)s * pooled : NULL);
+        uint8_t *winner = end->winner ? end->winner + (size_t)s * pooled : NULL;
+        KERNEL(max_pool)(end->pool, m, scratch, to, winner);
         if (end->act != KERNEL_LINEAR)
             KERNEL(activate)(end->act, end->slope, (size_t)m * pooled, to, to);
     }

@@ -27,8 +27,8 @@ static void pack(const struct gemm *p, int column, int columns, int from, int de
 {
     const float *b = p->b + column * p->b_column + from * p->b_k;
     if (p->b_k == 1) {
-        KERNEL(transpose_block)
-        ((size_t)columns, (size_t)depth, b, (size_t)p->b_column, to, (size_t)columns);
+        const size_t rows = (size_t)columns, row = (size_t)p->b_column;
+        KERNEL(transpose_block)(rows, (size_t)depth, b, row, to, rows);
         return;
     }
     for (int l = 0; l < depth; l++)
@@ -51,8 +51,7 @@ struct panel {
 static void panel_product(const struct gemm *p, const struct panel *panel)
 {
     const bool first = panel->from == 0, last = panel->from + panel->depth == p->k;
-    KERNEL(product)
-    (&(struct product){
+    const struct product product = {
         .rows = {.count = {1, 1, 1, p->m}, .a = {[3] = p->a_row}, .other = {[3] = p->c_row}},
         .sum = {.count = {1, 1, 1, panel->depth},
                 .a = {[3] = p->a_k},
@@ -66,7 +65,8 @@ static void panel_product(const struct gemm *p, const struct panel *panel)
                                : PRODUCT_RESUME,
         .bias = p->end.bias ? p->end.bias + panel->column : NULL,
         .relu = !p->accumulate && last && p->end.act == KERNEL_RELU,
-    });
+    };
+    KERNEL(product)(&product);
 }
 
 static bool activates_later(const struct gemm *p)

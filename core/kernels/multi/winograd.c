@@ -475,16 +475,17 @@ void KERNEL(winograd_forward)(const struct conv_geometry *g, int n, const float 
     for (int first = 0; first < n * t.tiles; first += s.at_once) {
         const int tiles = at_most(s.at_once, n * t.tiles - first);
         inputs_transform(&t, first, tiles, x, &s);
-        for (ptrdiff_t p = 0; p < t.positions; p++)
-            KERNEL(product)
-        (&(struct product){
+        struct product product = {
             .rows = {.count = {1, 1, 1, tiles}, .a = {[3] = g->in_c}, .other = {[3] = g->out_k}},
             .sum = {.count = {1, 1, 1, g->in_c}, .a = {[3] = 1}, .other = {[3] = g->out_k}},
             .columns = g->out_k,
-            .a = s.input + p * s.input_step,
-            .b = u + p * (ptrdiff_t)weight_count(g),
-            .c = s.sum + p * s.sum_step,
-        });
+        };
+        for (ptrdiff_t p = 0; p < t.positions; p++) {
+            product.a = s.input + p * s.input_step;
+            product.b = u + p * (ptrdiff_t)weight_count(g);
+            product.c = s.sum + p * s.sum_step;
+            KERNEL(product)(&product);
+        }
         for (int i = 0; i < tiles; i++) {
             const struct tile_at at = tile_at(&t, first + i);
             const struct slot sum = {s.sum + (ptrdiff_t)i * g->out_k, s.sum_step};
@@ -518,17 +519,18 @@ void KERNEL(winograd_backward_weight)(const struct conv_geometry *g, int n, cons
         const int tiles = at_most(s.at_once, n * t.tiles - first);
         inputs_transform(&t, first, tiles, x, &s);
         gradients_transform(&t, first, tiles, dy, &s);
-        for (ptrdiff_t p = 0; p < t.positions; p++)
-            KERNEL(product)
-        (&(struct product){
+        struct product product = {
             .rows = {.count = {1, 1, 1, g->in_c}, .a = {[3] = 1}, .other = {[3] = g->out_k}},
             .sum = {.count = {1, 1, 1, tiles}, .a = {[3] = g->in_c}, .other = {[3] = g->out_k}},
             .columns = g->out_k,
-            .a = s.input + p * s.input_step,
-            .b = s.sum + p * s.sum_step,
-            .c = s.weights + p * (ptrdiff_t)weight_count(g),
             .start = PRODUCT_ADD,
-        });
+        };
+        for (ptrdiff_t p = 0; p < t.positions; p++) {
+            product.a = s.input + p * s.input_step;
+            product.b = s.sum + p * s.sum_step;
+            product.c = s.weights + p * (ptrdiff_t)weight_count(g);
+            KERNEL(product)(&product);
+        }
     }
     weights_gather(&t, weight_count(g), s.weights, dw);
 }
