@@ -156,7 +156,7 @@ START_TEST(npy_pairs_that_do_not_fit_are_unprocessable)
         {npy_part("train_x", NPY_F32, 1, eight, x), npy_part("train_y", NPY_I32, 1, four, y),
          "train_x", "rank 1"},
         {npy_part("train_x", NPY_F32, 2, four_by_two, x),
-         npy_part("train_y", NPY_I32, 2, four_by_two, y), "train_y", ""},
+         npy_part("train_y", NPY_I32, 2, four_by_two, x), "train_y", ""},
     };
     daemon_start(&server, NULL);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -180,13 +180,14 @@ START_TEST(every_truncation_of_an_npy_part_is_refused)
 {
     const uint8_t x[4] = {0, 1, 2, 3}, y[2] = {0, 1};
     daemon_start(&server, NULL);
-    size_t whole = npy_part("train_x", NPY_U8, 2, (const size_t[]){2, 2}, x).bytes.size;
-    for (size_t size = 0; size < whole; size++) {
+    struct part whole = npy_part("train_x", NPY_U8, 2, (const size_t[]){2, 2}, x);
+    for (size_t size = 0; size < whole.bytes.size; size++) {
         struct part parts[] = {npy_part("train_x", NPY_U8, 2, (const size_t[]){2, 2}, x),
                                npy_part("train_y", NPY_U8, 1, (const size_t[]){2}, y)};
         parts[0].bytes.size = size;
         expect_problem(send_parts("PUT", "/datasets/d", parts, 2), 422, "train_x", "");
     }
+    buf_clear(&whole.bytes);
     daemon_stop(&server);
 }
 END_TEST
@@ -252,7 +253,6 @@ START_TEST(samples_of_every_body_are_added_behind_the_others)
                  201, "\"added\":1", NULL);
     struct part parts[] = {{.name = "a"}, {.name = "b"}};
     png_of(&parts[0].bytes, 5, 5, 3, 0); /* brought to one channel of 2x2 */
-    memset(&parts[1].bytes, 0, sizeof parts[1].bytes);
     png_of(&parts[1].bytes, 2, 2, 1, 8);
     reply_expect(send_parts("POST", "/datasets/d/samples?label=dog&split=test", parts, 2), 201,
                  "\"train\":5,\"test\":2", "\"added\":2", NULL);
