@@ -222,19 +222,6 @@ static void parts_down(const struct batch *batch, int stage)
 
 /* ---- after the gradient ---- */
 
-/* Sum of squares in four lanes, so that additions need not wait for each other. */
-static double sum_of_squares(const float *x, size_t n)
-{
-    double lanes[4] = {0};
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (int lane = 0; lane < 4; lane++)
-            lanes[lane] += (double)x[i + lane] * x[i + lane];
-    for (; i < n; i++)
-        lanes[0] += (double)x[i] * x[i];
-    return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
-}
-
 /* Adds one range of every shard's gradients, in shard order. */
 static void add_shards(const struct batch *batch, const struct range *range)
 {
@@ -282,7 +269,7 @@ static void finish_gradient(const struct batch *batch)
         const struct range *range = &step->ranges[r];
         if (range->sharded)
             add_shards(batch, range);
-        step->squares[r] = sum_of_squares(step->grads + range->at, range->count);
+        step->squares[r] = cnn_kernels()->sum_squares(range->count, step->grads + range->at);
     }
 }
 
