@@ -119,14 +119,4 @@ static inline vec vec_relu(vec x)
     return (vec)((bits)x & ~(bits)(x < 0));
 }
 
-static inline float vec_sum(vec v)
-{
-    float lanes[VEC_LANES];
-    __builtin_memcpy(lanes, &v, sizeof lanes);
-    for (int half = VEC_LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            lanes[i] += lanes[i + half];
-    return lanes[0];
-}
-
 #endif
