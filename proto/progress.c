@@ -17,7 +17,7 @@
 
 static const char *const type_names[] = {
     [PROGRESS_START] = "start", [PROGRESS_BATCH] = "batch", [PROGRESS_EPOCH] = "epoch",
-    [PROGRESS_DONE] = "done",   [PROGRESS_FAIL] = "fail",
+    [PROGRESS_DONE] = "done",   [PROGRESS_FAIL] = "fail",   [PROGRESS_STOPPED] = "stopped",
 };
 enum { TYPE_COUNT = sizeof type_names / sizeof *type_names };
 
@@ -35,6 +35,7 @@ struct field {
 #define EPOCH (1u << PROGRESS_EPOCH)
 #define DONE (1u << PROGRESS_DONE)
 #define FAIL (1u << PROGRESS_FAIL)
+#define STOPPED (1u << PROGRESS_STOPPED)
 #define FIELD(key, kind, member, types)                                                       \
     {                                                                                         \
         key, kind, offsetof(struct progress, member), sizeof(((struct progress *)0)->member), \
@@ -45,8 +46,10 @@ static const struct field fields[] = {
     FIELD("parameters", UINT64, parameters, START),
     FIELD("threads", INT, threads, START),
     FIELD("cpu", TEXT, cpu, START),
-    FIELD("epoch", INT, epoch, BATCH | EPOCH),
-    FIELD("batch", INT, batch, BATCH | EPOCH),
+    FIELD("resumed", BOOL, resumed, START),
+    FIELD("resumed_cpu", TEXT, resumed_cpu, START),
+    FIELD("epoch", INT, epoch, START | BATCH | EPOCH | STOPPED),
+    FIELD("batch", INT, batch, START | BATCH | EPOCH | STOPPED),
     FIELD("batches", INT, batches, START | BATCH | EPOCH),
     FIELD("loss", DOUBLE, loss, BATCH | EPOCH),
     FIELD("accuracy", DOUBLE, accuracy, BATCH | EPOCH),

@@ -6,11 +6,12 @@
 #include "eval.h"
 
 enum progress_type {
-    PROGRESS_START, /* the net is built: parameters, batches, threads, instruction set */
-    PROGRESS_BATCH, /* a point of the loss curve */
-    PROGRESS_EPOCH, /* an epoch's figures and confusion matrix */
-    PROGRESS_DONE,  /* the model file is written; test figures and failures of its weights */
-    PROGRESS_FAIL,  /* the job failed or was cancelled, with the reason */
+    PROGRESS_START,   /* the net is built: parameters, batches, threads, instruction set */
+    PROGRESS_BATCH,   /* a point of the loss curve */
+    PROGRESS_EPOCH,   /* an epoch's figures and confusion matrix */
+    PROGRESS_DONE,    /* the model file is written; test figures and failures of its weights */
+    PROGRESS_FAIL,    /* the job failed, with the reason */
+    PROGRESS_STOPPED, /* asked to stop: the checkpoint is on disk, training can go on from there */
 };
 
 struct progress {
@@ -19,7 +20,13 @@ struct progress {
     uint64_t parameters;
     int threads;
     char cpu[16]; /* kernel table in use */
-    /* BATCH, EPOCH (batches also START) */
+    /* START: goes on from a checkpoint, which was computed with this kernel table: when it is
+     * another than `cpu`, the weights' last bits may differ from an uninterrupted run's. */
+    bool resumed;
+    char resumed_cpu[16]; /* "" unless resumed */
+    /* All but DONE and FAIL (batches not STOPPED). START: what is trained next is the batch after
+     * this one, 0 at an epoch's beginning; epoch may be one past the last, when only the end is
+     * missing. STOPPED: the same, of the checkpoint. */
     int epoch, batch, batches;
     double loss, accuracy; /* of the epoch so far, or whole */
     double batch_loss, lr, samples_per_second;

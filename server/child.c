@@ -51,27 +51,37 @@ static int input_file(const void *bytes, size_t size, struct err *e)
     return -1;
 }
 
-/* ends[0] is ours and never blocks; ends[1] is the worker's. */
-static bool open_pipe(int ends[2], struct err *e)
+/* ends[ours] never blocks; the other one is the worker's and lies past the numbers that the
+ * worker's descriptors get, so that setting one of them overwrites no other. */
+static bool open_pipe(int ends[2], int ours, struct err *e)
 {
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    int *theirs = &ends[1 - ours], lifted;
+    if (pipe2(ends, O_CLOEXEC) != 0 || fcntl(ends[ours], F_SETFL, O_NONBLOCK) != 0 ||
+        (lifted = fcntl(*theirs, F_DUPFD_CLOEXEC, WORKER_ACK_FD + 1)) < 0)
         return system_error(e, "make a pipe for a worker", errno);
-    if (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0)
-        return system_error(e, "make a pipe for a worker", errno);
+    close(*theirs);
+    *theirs = lifted;
     return true;
 }
 
-static int add_files(posix_spawn_file_actions_t *actions, int input, int errors, int progress)
+/* What the worker gets. */
+struct worker_fds {
+    int input, errors, progress, acks;
+};
+
+static int add_files(posix_spawn_file_actions_t *actions, const struct worker_fds *fds)
 {
-    int failed = posix_spawn_file_actions_adddup2(actions, input, STDIN_FILENO);
+    int failed = posix_spawn_file_actions_adddup2(actions, fds->input, STDIN_FILENO);
     if (!failed)
         failed = posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     if (!failed)
-        failed = posix_spawn_file_actions_adddup2(actions, errors, STDERR_FILENO);
+        failed = posix_spawn_file_actions_adddup2(actions, fds->errors, STDERR_FILENO);
     if (!failed)
-        failed = posix_spawn_file_actions_adddup2(actions, progress, WORKER_PROGRESS_FD);
+        failed = posix_spawn_file_actions_adddup2(actions, fds->progress, WORKER_PROGRESS_FD);
     if (!failed)
-        failed = posix_spawn_file_actions_addclosefrom_np(actions, WORKER_PROGRESS_FD + 1);
+        failed = posix_spawn_file_actions_adddup2(actions, fds->acks, WORKER_ACK_FD);
+    if (!failed)
+        failed = posix_spawn_file_actions_addclosefrom_np(actions, WORKER_ACK_FD + 1);
     return failed;
 }
 
@@ -104,7 +114,7 @@ static const char *own_file(char *path, size_t size)
     return access(path, X_OK) == 0 ? path : self;
 }
 
-static int spawn(pid_t *pid, char *const argv[], int input, int errors, int progress)
+static int spawn(pid_t *pid, char *const argv[], const struct worker_fds *fds)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -114,7 +124,7 @@ static int spawn(pid_t *pid, char *const argv[], int input, int errors, int prog
         return failed;
     failed = posix_spawnattr_init(&attributes);
     if (!failed) {
-        failed = add_files(&actions, input, errors, progress);
+        failed = add_files(&actions, fds);
         if (!failed)
             failed = set_attributes(&attributes);
         if (!failed)
@@ -129,28 +139,31 @@ static int spawn(pid_t *pid, char *const argv[], int input, int errors, int prog
 bool child_start(struct child *child, char *const argv[], const void *input, size_t size,
                  struct err *e)
 {
-    int progress[2] = {-1, -1}, errors[2] = {-1, -1};
+    int progress[2] = {-1, -1}, errors[2] = {-1, -1}, acks[2] = {-1, -1};
     bool ok = false;
-    *child = (struct child){.progress = -1, .errors = -1};
+    *child = (struct child){.progress = -1, .errors = -1, .acks = -1};
     int input_fd = input_file(input, size, e);
-    if (input_fd < 0 || !open_pipe(progress, e) || !open_pipe(errors, e))
+    if (input_fd < 0 || !open_pipe(progress, 0, e) || !open_pipe(errors, 0, e) ||
+        !open_pipe(acks, 1, e))
         goto out;
-    /* The child's 0 to 3 are overwritten one after the other: ours must lie past them. */
-    CHECK(input_fd > STDERR_FILENO && errors[1] > STDERR_FILENO && progress[1] > STDERR_FILENO);
-    int failed = spawn(&child->pid, argv, input_fd, errors[1], progress[1]);
+    CHECK(input_fd > STDERR_FILENO); /* the first to be set, so past 2 is enough */
+    const struct worker_fds fds = {input_fd, errors[1], progress[1], acks[0]};
+    int failed = spawn(&child->pid, argv, &fds);
     if (failed) {
         system_error(e, "start a worker", failed);
         goto out;
     }
     child->progress = progress[0];
     child->errors = errors[0];
-    progress[0] = errors[0] = -1;
+    child->acks = acks[1];
+    progress[0] = errors[0] = acks[1] = -1;
     ok = true;
 out:
     close_fd(&input_fd);
     for (int i = 0; i < 2; i++) {
         close_fd(&progress[i]);
         close_fd(&errors[i]);
+        close_fd(&acks[i]);
     }
     return ok;
 }
@@ -220,6 +233,17 @@ void child_read_errors(struct child *child)
     }
 }
 
+void child_acknowledge(const struct child *child)
+{
+    ssize_t n;
+    do
+        n = write(child->acks, "", 1);
+    while (n < 0 && errno == EINTR);
+    /* EPIPE: the worker has gone. EAGAIN: it does not read, so it does not wait either. How it ends
+     * is learnt where it is reaped. */
+    CHECK(n == 1 || errno == EPIPE || errno == EAGAIN);
+}
+
 void child_signal(const struct child *child, int signal)
 {
     CHECK(child->pid > 0); /* 0 would be our own group */
@@ -269,6 +293,7 @@ void child_reap(struct child *child, char reason[CHILD_REASON_BYTES])
     describe_end(child, status, reason, CHILD_REASON_BYTES);
     close_fd(&child->progress);
     close_fd(&child->errors);
+    close_fd(&child->acks);
     buf_clear(&child->line);
-    *child = (struct child){.progress = -1, .errors = -1};
+    *child = (struct child){.progress = -1, .errors = -1, .acks = -1};
 }

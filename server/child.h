@@ -22,13 +22,15 @@ struct child {
     /* To poll for reading; -1 when closed. `progress` closes when the process ends: nobody else
      * holds its other end. */
     int progress, errors;
+    int acks;        /* our end of the worker's WORKER_ACK_FD */
     struct buf line; /* the part of a line that has come */
     char tail[CHILD_STDERR_BYTES];
     size_t tail_size;
 };
 
 /* Starts this program's own file with argv, in a process group of its own, with default signals,
- * `input` on standard input, and no descriptors but 0, 1, 2 and WORKER_PROGRESS_FD. */
+ * `input` on standard input, and no descriptors but 0, 1, 2, WORKER_PROGRESS_FD and
+ * WORKER_ACK_FD. */
 bool child_start(struct child *child, char *const argv[], const void *input, size_t size,
                  struct err *e);
 
@@ -38,6 +40,10 @@ typedef bool child_line(void *context, const char *line, size_t size, struct err
 bool child_read(struct child *child, child_line *on_line, void *context, struct err *e);
 /* Takes what it wrote on standard error. */
 void child_read_errors(struct child *child);
+
+/* Tells it that its oldest epoch message not yet acknowledged is on disk. To be called once an
+ * epoch message, in order; the worker waits for it. Does nothing when the worker has gone. */
+void child_acknowledge(const struct child *child);
 
 /* Sends a signal to its whole process group. */
 void child_signal(const struct child *child, int signal);

@@ -136,6 +136,8 @@ static bool take_epoch(struct jobs *jobs, const struct progress *p, struct err *
             jobs->live.epoch = p->epoch + 1;
     }
     pthread_mutex_unlock(&jobs->lock);
+    if (ok)
+        child_acknowledge(&jobs->run.child);
     return ok;
 }
 
@@ -171,6 +173,8 @@ static bool take_line(void *context, const char *line, size_t size, struct err *
     case PROGRESS_FAIL:
         jobs->run.fail = p; /* owns nothing */
         return true;
+    case PROGRESS_STOPPED: /* only a cancel asks for it, which is remembered */
+        break;
     }
     progress_clear(&p);
     return ok;
@@ -199,9 +203,25 @@ static bool start_worker(struct jobs *jobs, struct err *e)
     int size = snprintf(run->temp, sizeof run->temp, "%s/tmp/job-%s.onnx", files_data_dir(), id);
     if (size < 0 || (size_t)size >= sizeof run->temp)
         return err_set(e, ERR_INTERNAL, "data directory's name is too long");
-    char *const argv[] = {
-        "strided",      "worker",  "--parent", parent, "--data-dir", (char *)files_data_dir(),
-        "--model-file", run->temp, "--job",    id,     NULL};
+    char checkpoint[FILES_PATH_BYTES];
+    snprintf(checkpoint, sizeof checkpoint, "%s/checkpoints/%s.safetensors", files_data_dir(), id);
+    char *const argv[] = {"strided",
+                          "worker",
+                          "--parent",
+                          parent,
+                          "--data-dir",
+                          (char *)files_data_dir(),
+                          "--model-file",
+                          run->temp,
+                          "--job",
+                          id,
+                          "--checkpoint",
+                          checkpoint,
+                          "--checkpoint-s",
+                          "30",
+                          "--memory-mib",
+                          "0",
+                          NULL};
     return child_start(&run->child, argv, run->row.request, strlen(run->row.request), e);
 }
 

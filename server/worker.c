@@ -30,7 +30,8 @@ enum {
 struct worker {
     /* Arguments. */
     pid_t parent;
-    const char *data_dir, *model_file, *job;
+    const char *data_dir, *model_file, *job, *checkpoint;
+    long checkpoint_s, memory_mib;
 
     struct job_request request;
     struct dataset dataset;
@@ -40,17 +41,18 @@ struct worker {
     uint32_t *positions, train_count, held_count;
 
     /* Of the epoch being trained. */
+    int epoch, batch; /* the last batch of it that is done */
     int64_t epoch_start_ms, reported_ms, trained_ms;
 
     struct err pipe_error; /* the daemon cannot be told any more; ends training */
 };
 
-static atomic_bool cancelled;
+static atomic_bool stop_asked;
 
 static void on_terminate(int signal_number)
 {
     (void)signal_number;
-    atomic_store(&cancelled, true);
+    atomic_store(&stop_asked, true);
 }
 
 static int64_t now_ms(void)
@@ -87,6 +89,19 @@ static bool send_progress(const struct progress *progress, struct err *e)
     return ok;
 }
 
+/* Waits until the daemon has stored the epoch it was told of. */
+static bool wait_for_acknowledgement(struct err *e)
+{
+    char byte;
+    ssize_t n;
+    do
+        n = read(WORKER_ACK_FD, &byte, 1);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return err_set(e, ERR_IO, "cannot read the daemon's answer: %s", strerror(errno));
+    return n == 1 || err_set(e, ERR_IO, "the daemon no longer answers");
+}
+
 static double samples_per_second(const struct worker *w, int batch, int64_t now)
 {
     double seen = fmin((double)batch * w->request.train.batch_size, w->train_count);
@@ -99,6 +114,8 @@ static void on_batch(void *context, const struct cnn_batch_report *report)
     struct worker *w = context;
     int64_t now = now_ms();
     w->trained_ms = now;
+    w->epoch = report->epoch;
+    w->batch = report->batch;
     if (w->pipe_error.code || (!worker_is_point(report->batch, report->batches) &&
                                now - w->reported_ms < LIVE_INTERVAL_MS))
         return;
@@ -114,7 +131,7 @@ static void on_batch(void *context, const struct cnn_batch_report *report)
         .samples_per_second = samples_per_second(w, report->batch, now),
     };
     if (!send_progress(&progress, &w->pipe_error))
-        atomic_store(&cancelled, true);
+        atomic_store(&stop_asked, true);
     w->reported_ms = now;
 }
 
@@ -139,7 +156,7 @@ static bool on_epoch(void *context, const struct cnn_epoch_report *report, struc
         snprintf(progress.split, sizeof progress.split, "%s",
                  w->held_count ? "validation" : "test");
     }
-    if (!send_progress(&progress, e))
+    if (!send_progress(&progress, e) || !wait_for_acknowledgement(e))
         return false;
     w->epoch_start_ms = w->reported_ms = now_ms();
     return true;
@@ -152,6 +169,7 @@ static bool send_start(const struct worker *w, struct err *e)
         .type = PROGRESS_START,
         .parameters = w->net->param_count,
         .threads = w->request.train.threads,
+        .epoch = 1,
         .batches = (int)((w->train_count - 1) / batch_size + 1),
     };
     snprintf(progress.cpu, sizeof progress.cpu, "%s", cnn_kernels()->name);
@@ -307,11 +325,16 @@ static bool finish(struct worker *w, const struct cnn_train_result *result, stru
     };
     hash_sha256(w->net->params, w->net->state_count * sizeof *w->net->params, done.weights_sha256);
     bool ok = judge(w, &done, e) && write_model(w, &done, e);
-    if (ok && atomic_load(&cancelled))
-        ok = err_set(e, ERR_CANCELLED, "training was cancelled");
     ok = ok && send_progress(&done, e);
     progress_clear(&done);
     return ok;
+}
+
+static bool send_stopped(const struct worker *w, struct err *e)
+{
+    const struct progress stopped = {
+        .type = PROGRESS_STOPPED, .epoch = w->epoch, .batch = w->batch};
+    return send_progress(&stopped, e);
 }
 
 static bool run(struct worker *w, struct err *e)
@@ -319,14 +342,15 @@ static bool run(struct worker *w, struct err *e)
     if (!prepare(w, e) || !send_start(w, e))
         return false;
     const struct cnn_train_hooks hooks = {
-        .context = w, .batch = on_batch, .epoch = on_epoch, .cancel = &cancelled};
+        .context = w, .batch = on_batch, .epoch = on_epoch, .cancel = &stop_asked};
     struct cnn_train_result result;
+    w->epoch = 1;
     w->epoch_start_ms = w->reported_ms = now_ms();
     if (!cnn_train(w->net, &w->dataset.samples[SPLIT_TRAIN], &w->dataset.samples[SPLIT_TEST],
                    &w->request.train, &hooks, &result, e)) {
         if (w->pipe_error.code)
             *e = w->pipe_error;
-        return false;
+        return e->code == ERR_CANCELLED && send_stopped(w, e);
     }
     return finish(w, &result, e);
 }
@@ -340,6 +364,9 @@ static bool read_arguments(struct worker *w, int argc, char **argv)
         {"data-dir", required_argument, NULL, 'd'},
         {"model-file", required_argument, NULL, 'm'},
         {"job", required_argument, NULL, 'j'},
+        {"checkpoint", required_argument, NULL, 'c'},
+        {"checkpoint-s", required_argument, NULL, 's'},
+        {"memory-mib", required_argument, NULL, 'M'},
         {0},
     };
     optind = 1;
@@ -352,13 +379,20 @@ static bool read_arguments(struct worker *w, int argc, char **argv)
             w->model_file = optarg;
         else if (option == 'j')
             w->job = optarg;
+        else if (option == 'c')
+            w->checkpoint = optarg;
+        else if (option == 's')
+            w->checkpoint_s = strtol(optarg, NULL, 10);
+        else if (option == 'M')
+            w->memory_mib = strtol(optarg, NULL, 10);
         else
             return false;
     }
-    return w->parent > 0 && w->data_dir && w->model_file && w->job;
+    return w->parent > 0 && w->data_dir && w->model_file && w->job && w->checkpoint &&
+           w->checkpoint_s > 0 && w->memory_mib >= 0;
 }
 
-/* Ends with the daemon, steps back behind it, and listens to its cancel. */
+/* Ends with the daemon, steps back behind it, and listens to its SIGTERM. */
 static bool settle(const struct worker *w)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
@@ -383,7 +417,8 @@ static bool settle(const struct worker *w)
 int worker_main(int argc, char **argv)
 {
     struct worker w = {0};
-    if (!read_arguments(&w, argc, argv) || fcntl(WORKER_PROGRESS_FD, F_GETFD) < 0) {
+    if (!read_arguments(&w, argc, argv) || fcntl(WORKER_PROGRESS_FD, F_GETFD) < 0 ||
+        fcntl(WORKER_ACK_FD, F_GETFD) < 0) {
         fprintf(stderr, "strided worker: started by the daemon only\n");
         return 2;
     }

@@ -1,11 +1,15 @@
 /* worker.h - the training process: what the daemon and `strided worker` agree on.
  *
- * The daemon starts `strided worker --parent PID --data-dir PATH --model-file PATH --job ID` in a
- * process group of its own. The worker reads the job's request (job_json.h; version, architecture
- * and threads filled in) on standard input up to its end, trains, and writes one progress message
- * a line (progress.h) to descriptor 3: START, then BATCH and EPOCH as they come, then DONE with
- * status 0, or FAIL with status 1. Before DONE the model file is complete and on disk. SIGTERM
- * cancels: the worker ends with FAIL and ERR_CANCELLED.
+ * The daemon starts `strided worker --parent PID --data-dir PATH --model-file PATH --job ID
+ * --checkpoint PATH --checkpoint-s N --memory-mib N` in a process group of its own. The worker
+ * reads the job's request (job_json.h; version, architecture and threads filled in) on standard
+ * input up to its end, trains, and writes one progress message a line (progress.h) to descriptor 3:
+ * START, then BATCH and EPOCH as they come, then DONE with status 0, or FAIL with status 1. Before
+ * DONE the model file, which must not have existed, is complete and on disk.
+ *
+ * After an EPOCH the worker waits for one byte on descriptor 4: the daemon has stored that epoch.
+ * SIGTERM asks it to stop: it ends with STOPPED and status 0, or, when it had just finished, with
+ * DONE.
  */
 #ifndef STRIDED_WORKER_H
 #define STRIDED_WORKER_H
@@ -14,6 +18,7 @@
 
 enum {
     WORKER_PROGRESS_FD = 3,
+    WORKER_ACK_FD = 4,
     WORKER_POINTS = 50, /* of an epoch's loss curve; up to twice as many when it does not divide */
 };
 
@@ -25,8 +30,8 @@ static inline bool worker_is_point(int batch, int batches)
     return batch % stride == 0 || batch == batches;
 }
 
-/* Runs to the end of the job; argv[0] is "worker". Returns the exit status: 0 trained, 1 failed
- * with a FAIL message, 2 could not even say so. */
+/* Runs to the end of the job; argv[0] is "worker". Returns the exit status: 0 trained or stopped, 1
+ * failed with a FAIL message, 2 could not even say so. */
 int worker_main(int argc, char **argv);
 
 #endif

@@ -79,12 +79,30 @@ START_TEST(test_start_is_carried)
                                    .parameters = 138357544,
                                    .threads = 2,
                                    .cpu = "avx512",
+                                   .resumed = true,
+                                   .resumed_cpu = "avx2",
+                                   .epoch = 3,
+                                   .batch = 17,
                                    .batches = 400};
     carry(&start, &back);
     ck_assert_uint_eq(back.parameters, 138357544);
     ck_assert_int_eq(back.threads, 2);
     ck_assert_str_eq(back.cpu, "avx512");
+    ck_assert(back.resumed);
+    ck_assert_str_eq(back.resumed_cpu, "avx2");
+    ck_assert_int_eq(back.epoch, 3);
+    ck_assert_int_eq(back.batch, 17);
     ck_assert_int_eq(back.batches, 400);
+    progress_clear(&back);
+}
+END_TEST
+
+START_TEST(test_stopped_is_carried)
+{
+    struct progress back, stopped = {.type = PROGRESS_STOPPED, .epoch = 4, .batch = 0};
+    carry(&stopped, &back);
+    ck_assert_int_eq(back.epoch, 4);
+    ck_assert_int_eq(back.batch, 0);
     progress_clear(&back);
 }
 END_TEST
@@ -272,8 +290,8 @@ START_TEST(test_broken_evaluations_are_refused)
 }
 END_TEST
 
-TEST_PROGRAM("proto_progress", test_start_is_carried, test_batch_is_carried,
-             test_epoch_is_carried_with_and_without_evaluation, test_done_is_carried_with_failures,
-             test_the_largest_evaluation_is_carried,
+TEST_PROGRAM("proto_progress", test_start_is_carried, test_stopped_is_carried,
+             test_batch_is_carried, test_epoch_is_carried_with_and_without_evaluation,
+             test_done_is_carried_with_failures, test_the_largest_evaluation_is_carried,
              test_failure_is_carried_whatever_its_text_holds, test_a_line_cut_anywhere_is_refused,
              test_broken_messages_are_refused, test_broken_evaluations_are_refused)
