@@ -142,7 +142,7 @@ bool files_attach(const char *path, struct err *e)
 
 bool files_open(const char *path, struct err *e)
 {
-    static const char *const folders[] = {"datasets", "models", "tmp"};
+    static const char *const folders[] = {"datasets", "models", "checkpoints", "tmp"};
     if (!files_attach(path, e) || !make_folders(data_dir, e) || !take_lock(e))
         return false;
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
@@ -174,6 +174,11 @@ void files_path(char *path, size_t size, const char *folder, const char *name, i
                 const char *suffix)
 {
     snprintf(path, size, "%s/%s/%s/%d%s", data_dir, folder, name, version, suffix);
+}
+
+void files_checkpoint_path(char *path, size_t size, int64_t job)
+{
+    snprintf(path, size, "%s/checkpoints/%lld.safetensors", data_dir, (long long)job);
 }
 
 bool file_begin(struct file_writer *w, struct err *e)

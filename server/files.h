@@ -2,8 +2,8 @@
  *
  * A writer makes a temporary file in <data>/tmp, and committing does fsync, rename, fsync of the
  * folder. After any failure the temporary file is removed and nothing is retried.
- * Layout: <data>/strided.db, datasets/NAME/VERSION.safetensors, models/NAME/VERSION.onnx, tmp/,
- * lock.
+ * Layout: <data>/strided.db, datasets/NAME/VERSION.safetensors, models/NAME/VERSION.onnx,
+ * checkpoints/JOB.safetensors, tmp/, lock.
  *
  * Failures are ERR_NO_SPACE when the disk or a quota is full, else ERR_IO; the text names the file.
  * The data directory is set once, before threads start; everything else may be called by any
@@ -13,6 +13,7 @@
 #define STRIDED_FILES_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "err.h"
 
@@ -35,6 +36,9 @@ const char *files_data_dir(void);
 /* "<data>/<folder>/<name>/<version><suffix>" */
 void files_path(char *path, size_t size, const char *folder, const char *name, int version,
                 const char *suffix);
+
+/* "<data>/checkpoints/<job>.safetensors": where a job's training can be gone on with. */
+void files_checkpoint_path(char *path, size_t size, int64_t job);
 
 bool file_begin(struct file_writer *w, struct err *e);
 void file_write(struct file_writer *w, const void *bytes, size_t size);   /* remembers failure */

@@ -82,6 +82,20 @@ START_TEST(path_names_folder_name_and_version)
 }
 END_TEST
 
+START_TEST(a_checkpoint_is_named_after_its_job)
+{
+    char path[FILES_PATH_BYTES], expected[512];
+    open_data();
+    files_checkpoint_path(path, sizeof path, 4294967298);
+    snprintf(expected, sizeof expected, "%s/checkpoints/4294967298.safetensors", root);
+    ck_assert_str_eq(path, expected);
+    FILE *file = fopen(path, "w"); /* its folder is there */
+    ck_assert_ptr_nonnull(file);
+    fclose(file);
+    close_data();
+}
+END_TEST
+
 START_TEST(abort_leaves_nothing)
 {
     struct file_writer w;
@@ -275,11 +289,11 @@ START_TEST(sha256_matches_the_standard)
 END_TEST
 
 TEST_PROGRAM("server files", commit_makes_the_file_and_its_folder,
-             path_names_folder_name_and_version, abort_leaves_nothing,
-             failed_write_is_told_by_commit_and_leaves_nothing, publish_moves_a_workers_file,
-             publish_of_an_absent_file_fails, remove_of_an_absent_file_is_fine,
-             map_of_an_absent_file_is_not_found, map_of_an_empty_file_has_no_bytes,
-             open_removes_what_a_crash_left_in_tmp, second_daemon_is_refused_with_the_firsts_pid,
-             worker_attaches_beside_the_lock,
+             path_names_folder_name_and_version, a_checkpoint_is_named_after_its_job,
+             abort_leaves_nothing, failed_write_is_told_by_commit_and_leaves_nothing,
+             publish_moves_a_workers_file, publish_of_an_absent_file_fails,
+             remove_of_an_absent_file_is_fine, map_of_an_absent_file_is_not_found,
+             map_of_an_empty_file_has_no_bytes, open_removes_what_a_crash_left_in_tmp,
+             second_daemon_is_refused_with_the_firsts_pid, worker_attaches_beside_the_lock,
              open_makes_missing_folders_and_ignores_a_trailing_slash, open_on_a_file_fails,
              open_refuses_a_name_without_or_with_too_many_bytes, sha256_matches_the_standard)
