@@ -355,18 +355,25 @@ static bool peek_png(const uint8_t *bytes, size_t size, struct image *image)
     return peeked(image, big_endian(bytes + 16, 4), big_endian(bytes + 20, 4), colour ? 3 : 1);
 }
 
-/* Markers with their lengths until a start of frame: precision, height, width, components. */
+/* Markers with their lengths until a start of frame: precision, height, width, components. What
+ * stands between them is passed over, as libjpeg does. */
 static bool peek_jpeg(const uint8_t *bytes, size_t size, struct image *image)
 {
     size_t at = 2;
-    while (at + 10 <= size && bytes[at] == 0xff) {
+    while (at + 10 <= size) {
         uint8_t marker = bytes[at + 1];
         bool frame =
             marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
-        if (frame)
+        bool bare = marker == 0x01 || (marker >= 0xd0 && marker <= 0xd7); /* TEM, RST: no length */
+        if (bytes[at] != 0xff || marker == 0x00 || marker == 0xff) {
+            at++;
+        } else if (frame) {
             return peeked(image, big_endian(bytes + at + 7, 2), big_endian(bytes + at + 5, 2),
                           bytes[at + 9] == 1 ? 1 : 3);
-        at += marker == 0xff ? 1 : 2 + (size_t)big_endian(bytes + at + 2, 2);
+        } else {
+            uint32_t length = bare ? 0 : big_endian(bytes + at + 2, 2);
+            at += 2 + (size_t)(bare || length > 2 ? length : 2);
+        }
     }
     return false;
 }

@@ -375,6 +375,20 @@ static size_t find_marker(uint8_t code)
     return 0;
 }
 
+START_TEST(stray_bytes_between_a_jpegs_markers_are_passed_over)
+{
+    static const uint8_t grey[] = {200}, stray[] = {0x18, 0xff, 0x00, 0xff, 0xd0, 0xff, 0xff};
+    uint8_t pixels[24 * 16];
+    fill_pixels(pixels, 24 * 16, grey, 1);
+    make_jpeg(24, 16, 1, JCS_GRAYSCALE, false, pixels);
+    size_t at = find_marker(0xdb);
+    memmove(file.data + at + sizeof stray, file.data + at, file.size - at);
+    memcpy(file.data + at, stray, sizeof stray);
+    file.size += sizeof stray;
+    check_colour(1, grey);
+}
+END_TEST
+
 START_TEST(a_huge_or_12_bit_jpeg_is_refused_by_its_header)
 {
     uint8_t pixels[64] = {0};
@@ -583,6 +597,7 @@ TEST_PROGRAM("proto_image", grey_png_of_every_depth_is_read, colour_and_palette_
              a_png_of_100000_by_100000_is_refused_by_its_header,
              text_and_profiles_in_a_png_are_skipped_unread, jpeg_of_every_colour_space_is_read,
              a_jpeg_truncated_at_every_byte_is_refused, a_jpeg_with_flipped_bytes_never_crashes,
+             stray_bytes_between_a_jpegs_markers_are_passed_over,
              a_huge_or_12_bit_jpeg_is_refused_by_its_header,
              a_jpeg_of_more_than_100_scans_is_refused, other_bytes_are_no_picture,
              a_picture_of_the_right_size_is_copied_exactly,
