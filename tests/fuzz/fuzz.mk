@@ -8,7 +8,9 @@ FUZZ_BYTES_MAX ?= 65536
 
 $(B)/fuzz/fuzz_%.o: tests/fuzz/fuzz_%.c | $(B)/proto/onnx.pb-c.h
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE) $(PROTO_CPP) -c $< -o $@
+	$(Q)$(CC) $(BASE) $(PROTO_CPP) -iquote server -c $< -o $@
+# Of the server only what reads bytes and does nothing else.
+$(B)/fuzz/fuzz_text: $(B)/server/http_target.o
 $(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz_%.o $(B)/libproto.a $(B)/libcore.a
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fsanitize=fuzzer -fopenmp -pthread -o $@ $^ $(LIBS)
 .PRECIOUS: $(B)/fuzz/fuzz_%.o
