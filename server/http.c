@@ -6,19 +6,15 @@
  *                 end (finish); a fast handler runs right there
  *   work          a slow handler, on the work pool, while the connection is suspended; resuming
  *                 it makes libmicrohttpd call on_request once more, which sends the response
+ *   http_answer   the same for a handler that deferred its answer                  http_defer.c
+ *   http_stream_read   libmicrohttpd wants more of a stream                       http_stream.c
  *   on_completed  the response is out, or the client is gone: the exchange is logged and freed
  *
- * An exchange is never touched by two threads at once: it passes from its HTTP thread to a pool
- * thread and back through libmicrohttpd's suspend and resume. A suspended connection is never
- * closed, so a client that leaves is noticed only afterwards.
+ * A suspended connection is never closed, so a client that leaves is noticed only afterwards.
  */
-#include "http.h"
-
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,65 +22,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "http_body.h"
-#include "http_head.h"
-#include "http_id.h"
+#include "check.h"
+#include "http_exchange.h"
 #include "http_problem.h"
-#include "http_target.h"
-#include "limits.h"
 #include "log.h"
 #include "pool.h"
-#include "router.h"
 #include "uploads.h"
 
-enum { LOG_PATH_BYTES = 256, LOG_METHOD_BYTES = 32 };
-
-struct http_server {
-    struct app *app;
-    struct MHD_Daemon *daemon;
-    struct pool *pool;
-    int listen_fd;
-    bool access_log;
-    atomic_bool draining;
-    pthread_mutex_t mutex; /* guards in_flight */
-    pthread_cond_t idle;   /* in_flight became 0 */
-    int in_flight;         /* requests between their head and their end */
-};
-
-/* One connection. */
-struct client {
-    struct exchange *pending; /* its request line came, its head not yet */
-    char remote[80];
-};
-
-enum stage {
-    STAGE_HEAD,       /* the head is not complete */
-    STAGE_BODY,       /* the body is arriving */
-    STAGE_REFUSED,    /* answered before the body's end; what still comes is thrown away */
-    STAGE_WORKING,    /* with the pool */
-    STAGE_RESPONDING, /* the response is made */
-};
-
-struct exchange {
-    struct http_server *server;
-    struct MHD_Connection *connection;
-    struct client *client;
-    char *raw_target; /* owned */
-    uint64_t started_us;
-    enum stage stage;
-    bool close; /* the connection ends with this response */
-    char id[HTTP_ID_BYTES + 1];
-    struct http_head head;
-    struct http_target target;
-    const struct route *route;
-    struct http_body body;
-    struct upload *upload; /* NULL: not followed */
-    struct http_request request;
-    struct http_response response;
-    char allow[128]; /* of a 405 */
-    uint64_t bytes_in, bytes_out;
-    size_t discarded;
-};
+enum { LOG_PATH_BYTES = 256, LOG_METHOD_BYTES = 32, STREAM_BLOCK_BYTES = 4096 };
 
 static uint64_t now_us(void)
 {
@@ -125,12 +70,24 @@ static bool add_headers(const struct exchange *x, struct MHD_Response *response)
     return ok;
 }
 
+static ssize_t read_stream(void *context, uint64_t position, char *out, size_t size)
+{
+    (void)position;
+    ptrdiff_t got = http_stream_read(context, out, size);
+    return got < 0 ? MHD_CONTENT_READER_END_OF_STREAM : got;
+}
+
 /* Body or file pass to libmicrohttpd. NULL: out of memory, or a file that cannot be sent. */
 static struct MHD_Response *response_new(struct exchange *x)
 {
     struct http_response *r = &x->response;
     struct MHD_Response *response;
-    if (r->file >= 0) {
+    if (r->stream.read) {
+        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES,
+                                                     read_stream, x, NULL);
+        if (response)
+            http_stream_begin(x);
+    } else if (r->file >= 0) {
         off_t size = lseek(r->file, 0, SEEK_END);
         if (size < 0)
             return NULL;
@@ -169,7 +126,17 @@ static void problem(struct exchange *x, int status, const struct err *e)
         log_event(LOG_ERROR, "request_failed", "request_id", x->id, "detail", e->detail, NULL);
 }
 
-static int socket_of(const struct exchange *x)
+void exchange_suspend(struct exchange *x)
+{
+    MHD_suspend_connection(x->connection);
+}
+
+void exchange_resume(struct exchange *x)
+{
+    MHD_resume_connection(x->connection);
+}
+
+int exchange_socket(const struct exchange *x)
 {
     return MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 }
@@ -177,13 +144,15 @@ static int socket_of(const struct exchange *x)
 /* libmicrohttpd 0.9.75 waits edge-triggered and takes a short read for an empty socket: when the
  * client's end of stream came along with its last bytes, it would notice at the idle timeout only.
  * Shutting the direction that has ended already raises the event once more. */
-static void repeat_lost_end(const struct exchange *x)
+static void repeat_lost_end(struct exchange *x)
 {
     char byte;
-    int fd = socket_of(x);
+    int fd = exchange_socket(x);
     ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+        x->half_closed = true;
         shutdown(fd, SHUT_RD);
+    }
 }
 
 /* libmicrohttpd takes no response while a body arrives, and closing a socket with unread data
@@ -201,7 +170,7 @@ static enum MHD_Result respond_early(struct exchange *x)
     buf_str(&text, "\r\n");
     buf_add(&text, r->body.data, r->body.size);
 
-    int fd = socket_of(x);
+    int fd = exchange_socket(x);
     bool sent = buf_ok(&text) &&
                 send(fd, text.data, text.size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text.size;
     buf_clear(&text);
@@ -339,19 +308,40 @@ static enum MHD_Result receive(struct exchange *x, const char *data, size_t size
     return respond_early(x);
 }
 
-static void handle(struct exchange *x)
+void exchange_conclude(struct exchange *x, const struct err *e)
+{
+    struct err no_memory;
+    if (!e && !buf_ok(&x->response.body)) {
+        err_no_memory(&no_memory);
+        e = &no_memory;
+    }
+    if (e)
+        problem(x, http_status_of(e->code), e);
+    http_body_clear(&x->body);
+    end_upload(x);
+    x->stage = STAGE_RESPONDING;
+}
+
+/* False when the handler has deferred its answer. */
+static bool handle(struct exchange *x)
 {
     struct err e = {0};
     struct http_request *q = &x->request;
+    if (!http_busy_begin(x->server)) {
+        err_set(&e, ERR_UNAVAILABLE, "the daemon is stopping");
+        exchange_conclude(x, &e);
+        return true;
+    }
     upload_importing(x->upload, 0);
     bool ok = http_body_open(&x->body, &q->body, &q->body_size, &e) &&
               x->route->handler(x->server->app, q, &x->response, &e);
-    if (ok && !buf_ok(&x->response.body))
-        ok = err_no_memory(&e);
-    if (!ok)
-        problem(x, http_status_of(e.code), &e);
-    http_body_clear(&x->body);
-    end_upload(x);
+    if (x->deferred.exchange) {
+        CHECK(ok);
+        return false;
+    }
+    exchange_conclude(x, ok ? NULL : &e);
+    http_busy_end(x->server);
+    return true;
 }
 
 static void work(void *context, bool cancelled)
@@ -360,12 +350,12 @@ static void work(void *context, bool cancelled)
     struct err e = {0};
     if (cancelled) {
         err_set(&e, ERR_UNAVAILABLE, "the daemon is stopping");
-        problem(x, 503, &e);
-    } else {
-        handle(x);
+        exchange_conclude(x, &e);
+    } else if (!handle(x)) {
+        http_defer_release(x);
+        return;
     }
-    x->stage = STAGE_RESPONDING;
-    MHD_resume_connection(x->connection);
+    exchange_resume(x);
 }
 
 /* Suspended first: the pool may be done before pool_submit returns. */
@@ -373,13 +363,21 @@ static void hand_over(struct exchange *x)
 {
     struct err e = {0};
     x->stage = STAGE_WORKING;
-    MHD_suspend_connection(x->connection);
+    exchange_suspend(x);
     if (pool_submit(x->server->pool, work, x))
         return;
     err_set(&e, ERR_UNAVAILABLE, "%d requests are waiting already", LIMIT_WORK_QUEUE);
-    problem(x, 503, &e);
-    x->stage = STAGE_RESPONDING;
-    MHD_resume_connection(x->connection);
+    exchange_conclude(x, &e);
+    exchange_resume(x);
+}
+
+static enum MHD_Result handle_here(struct exchange *x)
+{
+    if (handle(x) || http_defer_answered(x))
+        return respond(x);
+    exchange_suspend(x);
+    http_defer_release(x);
+    return MHD_YES;
 }
 
 static enum MHD_Result finish(struct exchange *x)
@@ -390,8 +388,7 @@ static enum MHD_Result finish(struct exchange *x)
             hand_over(x);
             return MHD_YES;
         }
-        handle(x);
-        return respond(x);
+        return handle_here(x);
     case STAGE_RESPONDING:
         return respond(x);
     case STAGE_WORKING:
@@ -481,6 +478,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         return;
     if (server->access_log)
         log_exchange(x);
+    http_stream_end(x);
     exchange_free(x);
     pthread_mutex_lock(&server->mutex);
     if (--server->in_flight == 0)
@@ -582,7 +580,7 @@ failed:
     return NULL;
 }
 
-static void wait_idle(struct http_server *server, int drain_s)
+static void wait_in_flight(struct http_server *server, int drain_s)
 {
     struct timespec deadline;
     clock_gettime(CLOCK_MONOTONIC, &deadline);
@@ -591,17 +589,28 @@ static void wait_idle(struct http_server *server, int drain_s)
     while (server->in_flight > 0)
         if (pthread_cond_timedwait(&server->idle, &server->mutex, &deadline) == ETIMEDOUT)
             break;
+    server->closed = true;
+    pthread_mutex_unlock(&server->mutex);
+}
+
+static void wait_busy(struct http_server *server)
+{
+    pthread_mutex_lock(&server->mutex);
+    while (server->busy > 0)
+        pthread_cond_wait(&server->idle, &server->mutex);
     pthread_mutex_unlock(&server->mutex);
 }
 
 void http_stop(struct http_server *server, int drain_s)
 {
     atomic_store(&server->draining, true);
+    http_stream_drain(server);
     MHD_quiesce_daemon(server->daemon);
     shutdown(server->listen_fd, SHUT_RDWR); /* new connections are refused, not left waiting */
-    wait_idle(server, drain_s);
-    /* Resumes every suspended connection, as MHD_stop_daemon demands. */
+    wait_in_flight(server, drain_s);
+    /* Both resume every suspended connection, as MHD_stop_daemon demands. */
     pool_stop(server->pool);
+    wait_busy(server);
     MHD_stop_daemon(server->daemon);
     server_free(server);
 }

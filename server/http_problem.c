@@ -39,7 +39,9 @@ const char *http_status_title(int status)
 void http_problem(struct http_response *response, int status, const struct err *e,
                   const char *request_id)
 {
+    struct http_figures figures = response->figures;
     http_response_clear(response);
+    response->figures = figures;
     response->status = status;
     response->content_type = "application/problem+json";
     if (status == 429 || status == 503)

@@ -16,6 +16,8 @@ void http_response_init(struct http_response *response)
 void http_response_clear(struct http_response *response)
 {
     buf_clear(&response->body);
+    if (response->stream.free)
+        response->stream.free(response->stream.context);
     if (response->file >= 0)
         close(response->file);
     http_response_init(response);

@@ -1,0 +1,66 @@
+/* http_defer.c - answers given after the handler has returned.
+ *
+ * Handler and answer race: the one that comes second sends the reply. The handler's side is over
+ * when the connection is suspended (`released`), the other with http_answer. */
+#include <poll.h>
+
+#include "check.h"
+#include "http_exchange.h"
+
+enum deferred_step { RELEASED = 1, ANSWERED = 2 };
+
+bool http_busy_begin(struct http_server *server)
+{
+    pthread_mutex_lock(&server->mutex);
+    bool open = !server->closed;
+    server->busy += open;
+    pthread_mutex_unlock(&server->mutex);
+    return open;
+}
+
+void http_busy_end(struct http_server *server)
+{
+    pthread_mutex_lock(&server->mutex);
+    if (--server->busy == 0)
+        pthread_cond_broadcast(&server->idle);
+    pthread_mutex_unlock(&server->mutex);
+}
+
+struct http_deferred *http_defer(const struct http_request *request, struct http_response *response)
+{
+    struct exchange *x = request->exchange;
+    CHECK(response == &x->response && !x->deferred.exchange);
+    x->stage = STAGE_WORKING;
+    x->deferred.exchange = x;
+    return &x->deferred;
+}
+
+bool http_defer_answered(const struct exchange *x)
+{
+    return atomic_load(&x->deferred.steps) & ANSWERED;
+}
+
+void http_defer_release(struct exchange *x)
+{
+    if (atomic_fetch_or(&x->deferred.steps, RELEASED) & ANSWERED)
+        exchange_resume(x);
+}
+
+void http_answer(struct http_deferred *deferred, const struct err *e)
+{
+    struct exchange *x = deferred->exchange;
+    struct http_server *server = x->server;
+    CHECK(!http_defer_answered(x));
+    exchange_conclude(x, e);
+    if (atomic_fetch_or(&deferred->steps, ANSWERED) & RELEASED)
+        exchange_resume(x);
+    http_busy_end(server);
+}
+
+bool http_client_left(const struct http_deferred *deferred)
+{
+    const struct exchange *x = deferred->exchange;
+    struct pollfd poller = {.fd = exchange_socket(x), .events = POLLRDHUP};
+    short gone = x->half_closed ? POLLERR | POLLHUP : POLLERR | POLLHUP | POLLRDHUP;
+    return poll(&poller, 1, 0) == 1 && (poller.revents & gone);
+}

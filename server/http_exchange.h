@@ -1,0 +1,111 @@
+/* http_exchange.h - one request and its reply, private to server/http*.c.
+ *
+ * An exchange is never touched by two threads at once: it passes from its HTTP thread to a pool
+ * thread, or to whoever it was deferred to, and back through libmicrohttpd's suspend and resume.
+ */
+#ifndef STRIDED_HTTP_EXCHANGE_H
+#define STRIDED_HTTP_EXCHANGE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "http.h"
+#include "http_body.h"
+#include "http_head.h"
+#include "http_id.h"
+#include "http_target.h"
+#include "router.h"
+
+struct MHD_Connection;
+
+struct http_server {
+    struct app *app;
+    struct MHD_Daemon *daemon;
+    struct pool *pool;
+    int listen_fd;
+    bool access_log;
+    atomic_bool draining;
+    pthread_mutex_t mutex;    /* guards what follows */
+    pthread_cond_t idle;      /* in_flight or busy became 0 */
+    int in_flight;            /* requests between their head and their end */
+    int busy;                 /* of them with a handler or, deferred, with someone else */
+    bool closed;              /* no handler starts any more */
+    struct exchange *streams; /* whose reply is a stream */
+};
+
+/* One connection. */
+struct client {
+    struct exchange *pending; /* its request line came, its head not yet */
+    char remote[80];
+};
+
+enum stage {
+    STAGE_HEAD,       /* the head is not complete */
+    STAGE_BODY,       /* the body is arriving */
+    STAGE_REFUSED,    /* answered before the body's end; what still comes is thrown away */
+    STAGE_WORKING,    /* with the pool, or deferred */
+    STAGE_RESPONDING, /* the response is made */
+};
+
+struct http_deferred {
+    struct exchange *exchange; /* NULL: not deferred */
+    atomic_int steps;          /* enum deferred_step, or-ed: the second of the two goes on */
+};
+
+struct http_waker {
+    struct exchange *exchange;
+    atomic_int state; /* enum waker_state */
+};
+
+struct exchange {
+    struct http_server *server;
+    struct MHD_Connection *connection;
+    struct client *client;
+    char *raw_target; /* owned */
+    uint64_t started_us;
+    enum stage stage;
+    bool close;       /* the connection ends with this response */
+    bool half_closed; /* the client had shut its side when its request was read */
+    char id[HTTP_ID_BYTES + 1];
+    struct http_head head;
+    struct http_target target;
+    const struct route *route;
+    struct http_body body;
+    struct upload *upload; /* NULL: not followed */
+    struct http_request request;
+    struct http_response response;
+    struct http_deferred deferred;
+    struct http_waker waker;
+    struct exchange *next_stream, **link_to_this; /* in server->streams; NULL: not there */
+    char allow[128];                              /* of a 405 */
+    uint64_t bytes_in, bytes_out;
+    size_t discarded;
+};
+
+/* http.c: what only libmicrohttpd can do. A suspended connection is not read, written or closed.
+ * Suspending is for the HTTP thread alone; any thread may resume, once for each time. */
+void exchange_suspend(struct exchange *x);
+void exchange_resume(struct exchange *x);
+int exchange_socket(const struct exchange *x);
+/* The handler has done its work (e NULL) or failed: the response is ready to be sent, the body is
+ * freed. */
+void exchange_conclude(struct exchange *x, const struct err *e);
+
+/* http_defer.c: handlers that run or have deferred are counted, so that a stop can wait for them;
+ * false when it no longer does. */
+bool http_busy_begin(struct http_server *server);
+void http_busy_end(struct http_server *server);
+/* After the handler has returned. Answered: the response may be sent at once. Else
+ * the connection is suspended, and by http_defer_release the exchange passes to who answers. */
+bool http_defer_answered(const struct exchange *x);
+void http_defer_release(struct exchange *x);
+
+/* http_stream.c: begin and end stand around the reply. read, for libmicrohttpd: bytes, 0 when the
+ * connection has been suspended, -1 at the end. */
+void http_stream_begin(struct exchange *x);
+void http_stream_end(struct exchange *x);
+ptrdiff_t http_stream_read(struct exchange *x, char *out, size_t size);
+/* server->draining is set: every stream ends as soon as it has nothing to say. */
+void http_stream_drain(struct http_server *server);
+
+#endif
