@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels.h"
 #include "limits.h"
@@ -118,6 +119,26 @@ void cnn_optim_free(struct cnn_optim *optim)
     free(optim->first);
     free(optim->second);
     free(optim);
+}
+
+struct cnn_optim_state cnn_optim_state(const struct cnn_optim *optim)
+{
+    return (struct cnn_optim_state){optim->steps, optim->first, optim->second};
+}
+
+bool cnn_optim_restore(struct cnn_optim *optim, const struct cnn_optim_state *state, struct err *e)
+{
+    if (!state->first != !optim->first || !state->second != !optim->second)
+        return err_set(e, ERR_INVALID, "moments are not those of '%s'",
+                       optim_names[optim->config.type]);
+    if (state->steps < 0)
+        return err_set(e, ERR_INVALID, "optimizer has made %lld steps", (long long)state->steps);
+    optim->steps = state->steps;
+    if (optim->first)
+        memcpy(optim->first, state->first, optim->count * sizeof *optim->first);
+    if (optim->second)
+        memcpy(optim->second, state->second, optim->count * sizeof *optim->second);
+    return true;
 }
 
 static struct param_update update_of(const struct cnn_optim *optim, double lr)

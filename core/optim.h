@@ -43,6 +43,16 @@ void cnn_optim_begin(struct cnn_optim *optim, double lr);
 void cnn_optim_update(const struct cnn_optim *optim, float *params, const float *grads,
                       size_t first, size_t count);
 
+/* What makes the next step what it is: how many came before, and the moments. */
+struct cnn_optim_state {
+    int64_t steps;
+    const float *first, *second; /* [count] each; NULL where the type and options use none */
+};
+/* Borrowed from the optimizer; an update changes the numbers in place. */
+struct cnn_optim_state cnn_optim_state(const struct cnn_optim *optim);
+/* Copies it in. ERR_INVALID when it has other moments than this optimizer. */
+bool cnn_optim_restore(struct cnn_optim *optim, const struct cnn_optim_state *state, struct err *e);
+
 enum cnn_schedule_type { CNN_CONSTANT, CNN_STEP, CNN_COSINE, CNN_SCHEDULE_COUNT };
 const char *cnn_schedule_name(enum cnn_schedule_type type); /* "constant", "step", "cosine" */
 
@@ -56,7 +66,8 @@ struct cnn_schedule {
 };
 /* Checks what the type reads; names "schedule.gamma" and so on. */
 bool cnn_schedule_check(const struct cnn_schedule *schedule, struct err *e);
-/* The rate at `step` (0-based, of steps_per_epoch * epochs in all). */
+/* The rate at `step` (0-based, of steps_per_epoch * epochs in all). Only cosine reads epochs: a run
+ * that goes on for more of them follows the longer curve from there. */
 double cnn_schedule_lr(const struct cnn_schedule *schedule, double lr, int64_t step,
                        int64_t steps_per_epoch, int epochs);
 

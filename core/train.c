@@ -106,9 +106,8 @@ struct trainer {
     uint32_t *order; /* [train_count], of this epoch */
     int batches;     /* an epoch */
 
-    float *best; /* [state_count] */
-    int best_epoch;
-    double best_accuracy, best_loss;
+    struct cnn_train_state at; /* its blocks are set when it is shown */
+    float *best;               /* [state_count] */
 };
 
 bool cnn_train_split(uint32_t count, const struct cnn_train_config *config, uint32_t **positions,
@@ -214,64 +213,77 @@ static void shuffle_epoch(struct trainer *t, int epoch)
     cnn_rng_shuffle(&rng, t->order, t->train_count);
 }
 
-/* One gradient and one optimizer step over order[first..first+n). */
-static bool run_batch(struct trainer *t, int epoch, int batch, uint32_t first, int n,
-                      struct cnn_batch_report *report, struct cnn_step_result *result,
-                      struct err *e)
+/* Steps before the next one; also its number. */
+static int64_t steps_done(const struct trainer *t)
+{
+    return (int64_t)(t->at.epoch - 1) * t->batches + t->at.batch;
+}
+
+/* Samples in the batches of this epoch that are done. */
+static uint32_t samples_seen(const struct trainer *t)
+{
+    uint64_t seen = (uint64_t)t->at.batch * (uint64_t)t->config->batch_size;
+    return seen < t->train_count ? (uint32_t)seen : t->train_count;
+}
+
+static void report_batch(struct trainer *t, double batch_loss, double lr)
+{
+    const struct cnn_batch_report report = {
+        .epoch = t->at.epoch,
+        .batch = t->at.batch,
+        .batches = t->batches,
+        .loss = t->at.loss_sum / samples_seen(t),
+        .accuracy = (double)t->at.correct / samples_seen(t),
+        .batch_loss = batch_loss,
+        .lr = lr,
+    };
+    if (t->hooks->batch)
+        t->hooks->batch(t->hooks->context, &report);
+}
+
+/* One gradient and one optimizer step over the next samples in order. */
+static bool run_batch(struct trainer *t, struct err *e)
 {
     const struct cnn_train_config *config = t->config;
-    int64_t number = (int64_t)(epoch - 1) * t->batches + batch - 1;
-    report->lr = cnn_schedule_lr(&config->schedule, config->optimizer.lr, number, t->batches,
-                                 config->epochs);
+    int64_t number = steps_done(t);
+    uint32_t first = samples_seen(t);
     const struct cnn_step_update update = {
         .optim = t->optim,
-        .lr = report->lr,
+        .lr = cnn_schedule_lr(&config->schedule, config->optimizer.lr, number, t->batches,
+                              config->epochs),
         .clip_norm = config->clip_norm,
     };
-    *result = cnn_step_train(t->step, t->train, t->order + first, n, config->seed, (uint64_t)number,
-                             &update);
-    if (!isfinite(result->loss))
+    int epoch = t->at.epoch, batch = ++t->at.batch;
+    int n = (int)(samples_seen(t) - first);
+    struct cnn_step_result result = cnn_step_train(t->step, t->train, t->order + first, n,
+                                                   config->seed, (uint64_t)number, &update);
+    if (!isfinite(result.loss))
         return err_set(e, ERR_DIVERGED, "non-finite loss at epoch %d, batch %d", epoch, batch);
-    if (!isfinite(result->norm))
+    if (!isfinite(result.norm))
         return err_set(e, ERR_DIVERGED, "non-finite loss gradient at epoch %d, batch %d", epoch,
                        batch);
+    t->at.correct += (uint32_t)result.correct;
+    t->at.loss_sum += result.loss * n;
+    report_batch(t, result.loss, update.lr);
     return true;
 }
 
-static bool cancelled(const struct trainer *t)
+static bool show_state(struct trainer *t, struct err *e)
 {
-    const atomic_bool *cancel = t->hooks->cancel;
-    return cancel && atomic_load_explicit(cancel, memory_order_relaxed);
+    if (!t->hooks->checkpoint)
+        return true;
+    t->at.optim = cnn_optim_state(t->optim);
+    t->at.params = t->net->params;
+    t->at.best = t->at.best_epoch > 0 ? t->best : NULL;
+    return t->hooks->checkpoint(t->hooks->context, &t->at, e);
 }
 
-static bool run_batches(struct trainer *t, int epoch, struct cnn_epoch_report *epoch_report,
-                        struct err *e)
+static bool run_batches(struct trainer *t, struct err *e)
 {
-    struct cnn_batch_report report = {.epoch = epoch, .batches = t->batches};
-    double loss_sum = 0;
-    uint32_t seen = 0, correct = 0;
-    shuffle_epoch(t, epoch);
-    for (int batch = 1; batch <= t->batches; batch++) {
-        if (cancelled(t))
-            return err_set(e, ERR_CANCELLED, "training was cancelled at epoch %d, batch %d", epoch,
-                           batch);
-        uint32_t left = t->train_count - seen, size = (uint32_t)t->config->batch_size;
-        int n = (int)(left < size ? left : size);
-        struct cnn_step_result result;
-        if (!run_batch(t, epoch, batch, seen, n, &report, &result, e))
+    shuffle_epoch(t, t->at.epoch);
+    while (t->at.batch < t->batches)
+        if (!show_state(t, e) || !run_batch(t, e))
             return false;
-        seen += (uint32_t)n;
-        correct += (uint32_t)result.correct;
-        loss_sum += result.loss * n;
-        report.batch = batch;
-        report.batch_loss = result.loss;
-        report.loss = loss_sum / seen;
-        report.accuracy = (double)correct / seen;
-        if (t->hooks->batch)
-            t->hooks->batch(t->hooks->context, &report);
-    }
-    epoch_report->loss = report.loss;
-    epoch_report->accuracy = report.accuracy;
     return true;
 }
 
@@ -297,54 +309,106 @@ static bool keep_best(struct trainer *t, const struct cnn_epoch_report *report)
 {
     double accuracy = report->val ? report->val->accuracy : 0;
     double loss = report->val ? report->val->loss : report->loss;
-    bool better = t->best_epoch == 0 || accuracy > t->best_accuracy ||
-                  (accuracy == t->best_accuracy && loss < t->best_loss);
+    bool better = t->at.best_epoch == 0 || accuracy > t->at.best_accuracy ||
+                  (accuracy == t->at.best_accuracy && loss < t->at.best_loss);
     if (!better)
         return false;
-    t->best_epoch = report->epoch;
-    t->best_accuracy = accuracy;
-    t->best_loss = loss;
+    t->at.best_epoch = report->epoch;
+    t->at.best_accuracy = accuracy;
+    t->at.best_loss = loss;
     memcpy(t->best, t->net->params, t->net->state_count * sizeof *t->best);
     return true;
 }
 
-static bool run_epoch(struct trainer *t, int epoch, struct err *e)
+static void begin_epoch(struct trainer *t, int epoch)
 {
-    struct cnn_epoch_report report = {.epoch = epoch};
+    t->at.epoch = epoch;
+    t->at.batch = 0;
+    t->at.loss_sum = 0;
+    t->at.correct = 0;
+}
+
+static bool run_epoch(struct trainer *t, struct err *e)
+{
+    struct cnn_epoch_report report = {.epoch = t->at.epoch};
     struct cnn_eval val = {0};
     bool has_val;
     int node;
-    if (!run_batches(t, epoch, &report, e))
+    if (!run_batches(t, e))
         return false;
     if (!cnn_net_finite(t->net, &node))
         return err_set(e, ERR_DIVERGED, "non-finite weights in layer '%s' at epoch %d, batch %d",
-                       t->net->nodes[node].spec.name, epoch, t->batches);
-    if (!validate(t, epoch, &val, &has_val, e))
+                       t->net->nodes[node].spec.name, report.epoch, t->batches);
+    if (!validate(t, report.epoch, &val, &has_val, e))
         return false;
+    report.loss = t->at.loss_sum / t->train_count;
+    report.accuracy = (double)t->at.correct / t->train_count;
     report.val = has_val ? &val : NULL;
     report.best = keep_best(t, &report);
     bool go_on = !t->hooks->epoch || t->hooks->epoch(t->hooks->context, &report, e);
     cnn_eval_clear(&val);
+    if (go_on)
+        begin_epoch(t, report.epoch + 1);
     return go_on;
+}
+
+/* Whether the last epoch was one too many without a better one. */
+static bool out_of_patience(const struct trainer *t)
+{
+    int epochs = t->at.epoch - 1, patience = t->config->patience;
+    return patience > 0 && epochs > 0 && epochs - t->at.best_epoch >= patience;
 }
 
 static bool run_epochs(struct trainer *t, struct cnn_train_result *result, struct err *e)
 {
-    for (int epoch = 1; epoch <= t->config->epochs; epoch++) {
-        if (!run_epoch(t, epoch, e))
+    while (t->at.epoch <= t->config->epochs && !(t->at.batch == 0 && out_of_patience(t)))
+        if (!run_epoch(t, e))
             return false;
-        result->epochs_run = epoch;
-        if (t->config->patience > 0 && epoch - t->best_epoch >= t->config->patience) {
-            result->stopped_early = epoch < t->config->epochs;
-            break;
-        }
-    }
+    result->stopped_early = t->at.epoch <= t->config->epochs;
+    return show_state(t, e);
+}
+
+static bool check_state(const struct trainer *t, const struct cnn_train_state *state, struct err *e)
+{
+    int last = t->config->epochs;
+    if (state->epoch < 1 || state->epoch - 1 > last || state->batch < 0 ||
+        state->batch >= t->batches || (state->epoch > last && state->batch > 0))
+        return err_set(e, ERR_INVALID, "epoch %d, batch %d is not in %d epochs of %d batches",
+                       state->epoch, state->batch, last, t->batches);
+    if (state->optim.steps != (int64_t)(state->epoch - 1) * t->batches + state->batch)
+        return err_set(e, ERR_INVALID, "%lld optimizer steps do not lead to epoch %d, batch %d",
+                       (long long)state->optim.steps, state->epoch, state->batch);
+    if (!isfinite(state->loss_sum) || state->loss_sum < 0 ||
+        (state->batch == 0 && state->loss_sum > 0) ||
+        state->correct > (uint64_t)state->batch * (uint64_t)t->config->batch_size)
+        return err_set(e, ERR_INVALID, "sums %g and %u are not of %d batches", state->loss_sum,
+                       state->correct, state->batch);
+    if (state->best_epoch < 0 || state->best_epoch >= state->epoch ||
+        (state->best_epoch == 0) != (state->epoch == 1) || !isfinite(state->best_accuracy) ||
+        !isfinite(state->best_loss))
+        return err_set(e, ERR_INVALID, "epoch %d is not the best before epoch %d",
+                       state->best_epoch, state->epoch);
+    if (!state->params || !state->best != (state->best_epoch == 0))
+        return err_set(e, ERR_INVALID, "state has not the weights of its epochs");
     return true;
 }
 
-bool cnn_train(struct cnn_net *net, const struct cnn_samples *train,
-               const struct cnn_samples *validation, const struct cnn_train_config *config,
-               const struct cnn_train_hooks *hooks, struct cnn_train_result *result, struct err *e)
+static bool trainer_restore(struct trainer *t, const struct cnn_train_state *state, struct err *e)
+{
+    if (!check_state(t, state, e) || !cnn_optim_restore(t->optim, &state->optim, e))
+        return false;
+    size_t bytes = t->net->state_count * sizeof *t->net->params;
+    memcpy(t->net->params, state->params, bytes);
+    if (state->best)
+        memcpy(t->best, state->best, bytes);
+    t->at = *state;
+    return true;
+}
+
+bool cnn_train_resume(struct cnn_net *net, const struct cnn_samples *train,
+                      const struct cnn_samples *validation, const struct cnn_train_config *config,
+                      const struct cnn_train_state *state, const struct cnn_train_hooks *hooks,
+                      struct cnn_train_result *result, struct err *e)
 {
     static const struct cnn_train_hooks no_hooks;
     *result = (struct cnn_train_result){0};
@@ -355,10 +419,20 @@ bool cnn_train(struct cnn_net *net, const struct cnn_samples *train,
         .config = config,
         .hooks = hooks ? hooks : &no_hooks,
     };
-    bool done = trainer_init(&t, e) && run_epochs(&t, result, e);
-    result->best_epoch = t.best_epoch;
-    if (t.best_epoch > 0 && (!done || config->publish == CNN_PUBLISH_BEST))
+    begin_epoch(&t, 1);
+    bool done = trainer_init(&t, e) && (!state || trainer_restore(&t, state, e)) &&
+                run_epochs(&t, result, e);
+    result->epochs_run = t.at.epoch - 1;
+    result->best_epoch = t.at.best_epoch;
+    if (t.at.best_epoch > 0 && (!done || config->publish == CNN_PUBLISH_BEST))
         memcpy(net->params, t.best, net->state_count * sizeof *t.best);
     trainer_clear(&t);
     return done;
+}
+
+bool cnn_train(struct cnn_net *net, const struct cnn_samples *train,
+               const struct cnn_samples *validation, const struct cnn_train_config *config,
+               const struct cnn_train_hooks *hooks, struct cnn_train_result *result, struct err *e)
+{
+    return cnn_train_resume(net, train, validation, config, NULL, hooks, result, e);
 }

@@ -1,12 +1,10 @@
 /* train.h - the trainer: epochs of shuffled batches over a net, with validation after each.
  *
  * Same net, samples, configuration and seed: the same weights bit for bit, at any number of
- * threads (on one instruction set).
+ * threads (on one instruction set), and however often it was stopped and went on.
  */
 #ifndef STRIDED_TRAIN_H
 #define STRIDED_TRAIN_H
-
-#include <stdatomic.h>
 
 #include "augment.h"
 #include "eval.h"
@@ -68,13 +66,31 @@ struct cnn_epoch_report {
                                    validation loss; without validation, lowest training loss */
 };
 
+/* Where a run stands between two batches: with the net's shape, the samples and the configuration,
+ * all that decides how it goes on. The random generator needs no place in it: what it draws is
+ * named by the seed and the number of the epoch or step (rng.h), not by what was drawn before. */
+struct cnn_train_state {
+    int epoch,
+        batch; /* so many batches of this epoch are done; past the last epoch: epochs + 1, 0 */
+    /* Over those batches: loss times samples, and samples that were right. */
+    double loss_sum;
+    uint32_t correct;
+    int best_epoch; /* 0: no epoch was completed; and its figures */
+    double best_accuracy, best_loss;
+    struct cnn_optim_state optim;
+    const float *params; /* [state_count]; borrowed, like the moments and `best` */
+    const float *best;   /* [state_count]; NULL: best_epoch is 0 */
+};
+
 struct cnn_train_hooks {
     void *context;
     /* After every optimizer step. */
     void (*batch)(void *context, const struct cnn_batch_report *report); /* may be NULL */
     /* After every epoch; false (with *e) ends training with that error. May be NULL. */
     bool (*epoch)(void *context, const struct cnn_epoch_report *report, struct err *e);
-    const atomic_bool *cancel; /* polled every batch; may be NULL */
+    /* Before every batch and, past the last epoch, at the end: the state to go on from, should the
+     * caller wish to keep it. False (with *e) ends training. May be NULL. */
+    bool (*checkpoint)(void *context, const struct cnn_train_state *state, struct err *e);
 };
 
 struct cnn_train_result {
@@ -83,11 +99,19 @@ struct cnn_train_result {
 };
 
 /* Trains net in place. validation may be NULL or empty; hooks may be NULL. Fails with ERR_INVALID
- * (the configuration, or samples that do not fit), ERR_CANCELLED, ERR_DIVERGED ("non-finite loss
- * at epoch 2, batch 17"), ERR_NO_MEMORY or the epoch hook's error; then the net holds the best
- * finite weights so far if an epoch was completed (result->best_epoch > 0). */
+ * (the configuration, or samples that do not fit), ERR_DIVERGED ("non-finite loss at epoch 2, batch
+ * 17"), ERR_NO_MEMORY or a hook's error; then the net holds the best finite weights so far if an
+ * epoch was completed (result->best_epoch > 0). */
 bool cnn_train(struct cnn_net *net, const struct cnn_samples *train,
                const struct cnn_samples *validation, const struct cnn_train_config *config,
                const struct cnn_train_hooks *hooks, struct cnn_train_result *result, struct err *e);
+/* Goes on from a state that a run of such a net on the same samples and configuration was in: every
+ * bit becomes what it would have been without the stop, and reports are made as if, but for those
+ * before it. config->epochs may be larger than it was. ERR_INVALID also for a state that no such
+ * run can be in. */
+bool cnn_train_resume(struct cnn_net *net, const struct cnn_samples *train,
+                      const struct cnn_samples *validation, const struct cnn_train_config *config,
+                      const struct cnn_train_state *state, const struct cnn_train_hooks *hooks,
+                      struct cnn_train_result *result, struct err *e);
 
 #endif

@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <math.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,8 +115,6 @@ static void on_batch(void *context, const struct cnn_batch_report *report)
     struct worker *w = context;
     int64_t now = now_ms();
     w->trained_ms = now;
-    w->epoch = report->epoch;
-    w->batch = report->batch;
     if (w->pipe_error.code || (!worker_is_point(report->batch, report->batches) &&
                                now - w->reported_ms < LIVE_INTERVAL_MS))
         return;
@@ -131,7 +130,7 @@ static void on_batch(void *context, const struct cnn_batch_report *report)
         .samples_per_second = samples_per_second(w, report->batch, now),
     };
     if (!send_progress(&progress, &w->pipe_error))
-        atomic_store(&stop_asked, true);
+        return;
     w->reported_ms = now;
 }
 
@@ -160,6 +159,19 @@ static bool on_epoch(void *context, const struct cnn_epoch_report *report, struc
         return false;
     w->epoch_start_ms = w->reported_ms = now_ms();
     return true;
+}
+
+/* Between two batches: the place to stop at. */
+static bool on_checkpoint(void *context, const struct cnn_train_state *state, struct err *e)
+{
+    struct worker *w = context;
+    w->epoch = state->epoch;
+    w->batch = state->batch;
+    if (w->pipe_error.code) {
+        *e = w->pipe_error;
+        return false;
+    }
+    return !atomic_load(&stop_asked) || err_set(e, ERR_CANCELLED, "asked to stop");
 }
 
 static bool send_start(const struct worker *w, struct err *e)
@@ -342,14 +354,11 @@ static bool run(struct worker *w, struct err *e)
     if (!prepare(w, e) || !send_start(w, e))
         return false;
     const struct cnn_train_hooks hooks = {
-        .context = w, .batch = on_batch, .epoch = on_epoch, .cancel = &stop_asked};
+        .context = w, .batch = on_batch, .epoch = on_epoch, .checkpoint = on_checkpoint};
     struct cnn_train_result result;
-    w->epoch = 1;
     w->epoch_start_ms = w->reported_ms = now_ms();
     if (!cnn_train(w->net, &w->dataset.samples[SPLIT_TRAIN], &w->dataset.samples[SPLIT_TEST],
                    &w->request.train, &hooks, &result, e)) {
-        if (w->pipe_error.code)
-            *e = w->pipe_error;
         return e->code == ERR_CANCELLED && send_stopped(w, e);
     }
     return finish(w, &result, e);

@@ -181,11 +181,11 @@ END_TEST
 struct watch {
     struct cnn_net *net;
     int batches, epochs;
-    int cancel_at_batch;   /* 0: never */
+    bool stops; /* before the batch after ... */
+    int stop_at_batch;
     int fail_at_epoch;     /* 0: never */
     int poison_from_epoch; /* makes the weights NaN after this epoch; 0: never */
     int wreck_from_epoch;  /* makes the net useless after this epoch; 0: never */
-    atomic_bool cancel;
     struct cnn_batch_report last_batch;
     int best_epoch;
     float *best; /* [state_count] of the last epoch reported best; NULL before */
@@ -198,8 +198,15 @@ static void watch_batch(void *context, const struct cnn_batch_report *report)
     ck_assert_int_eq(report->epoch, watch->epochs + 1);
     ck_assert_int_eq(report->batch, (watch->batches - 1) % report->batches + 1);
     watch->last_batch = *report;
-    if (watch->batches == watch->cancel_at_batch)
-        atomic_store(&watch->cancel, true);
+}
+
+static bool watch_state(void *context, const struct cnn_train_state *state, struct err *e)
+{
+    struct watch *watch = context;
+    ck_assert_int_eq((int)state->optim.steps, watch->batches);
+    if (watch->stops && watch->batches == watch->stop_at_batch)
+        return err_set(e, ERR_CANCELLED, "stopped");
+    return true;
 }
 
 static bool watch_epoch(void *context, const struct cnn_epoch_report *report, struct err *e)
@@ -229,7 +236,7 @@ static bool run_watched(struct watch *watch, const struct cnn_train_config *conf
 {
     struct cnn_samples samples = small_samples();
     struct cnn_train_hooks hooks = {
-        .context = watch, .batch = watch_batch, .epoch = watch_epoch, .cancel = &watch->cancel};
+        .context = watch, .batch = watch_batch, .epoch = watch_epoch, .checkpoint = watch_state};
     bool done = cnn_train(watch->net, &samples, &samples, config, &hooks, result, e);
     small_samples_clear(&samples);
     return done;
@@ -452,10 +459,10 @@ START_TEST(patience_that_ends_with_the_last_epoch_stops_nothing_early)
 }
 END_TEST
 
-START_TEST(cancel_stops_before_the_next_batch)
+START_TEST(a_stop_is_heard_before_the_next_batch)
 {
     struct err e = {0};
-    struct watch watch = {.net = small_net(SMALL_PLAIN), .cancel_at_batch = 7};
+    struct watch watch = {.net = small_net(SMALL_PLAIN), .stops = true, .stop_at_batch = 7};
     struct cnn_train_config config = quick(50, 2);
     struct cnn_train_result result;
     ck_assert(!run_watched(&watch, &config, &result, &e));
@@ -467,11 +474,11 @@ START_TEST(cancel_stops_before_the_next_batch)
 }
 END_TEST
 
-START_TEST(cancel_before_the_first_batch_trains_nothing)
+START_TEST(a_stop_before_the_first_batch_trains_nothing)
 {
     struct err e = {0};
     struct cnn_net *fresh = small_net(SMALL_PLAIN);
-    struct watch watch = {.net = small_net(SMALL_PLAIN), .cancel = true};
+    struct watch watch = {.net = small_net(SMALL_PLAIN), .stops = true};
     struct cnn_train_config config = quick(2, 2);
     struct cnn_train_result result;
     ck_assert(!run_watched(&watch, &config, &result, &e));
@@ -581,7 +588,7 @@ TEST_PROGRAM("core_train", shapes_cnn_learns_shapes,
              the_best_has_the_highest_accuracy_then_the_lowest_loss,
              last_weights_are_kept_when_asked, patience_stops_early,
              patience_that_ends_with_the_last_epoch_stops_nothing_early,
-             cancel_stops_before_the_next_batch, cancel_before_the_first_batch_trains_nothing,
+             a_stop_is_heard_before_the_next_batch, a_stop_before_the_first_batch_trains_nothing,
              a_failing_epoch_hook_ends_training_with_its_error,
              an_absurd_rate_ends_diverged_naming_epoch_and_batch,
              weights_that_the_last_step_made_infinite_end_diverged,
