@@ -60,6 +60,8 @@ enum {
     LIMIT_GENERATED_SAMPLES = 1000000,
     LIMIT_JOBS_QUEUED = 10000,
     LIMIT_LOSS_POINTS = 1000, /* batch points in one /loss reply */
+    LIMIT_WATCHES = 512,      /* clients that watch jobs; half of the connections */
+    LIMIT_WAIT_S = 3600,      /* of one long poll */
     LIMIT_TOOL_ELEMENTS = 1 << 16,
 };
 

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "config.h"
+#include "events.h"
 #include "jobs.h"
 #include "registry.h"
 #include "store.h"
@@ -13,6 +14,7 @@ struct app {
     struct config config;
     struct store *store;
     struct registry *registry;
+    struct events *events;
     struct jobs *jobs;
     atomic_bool ready; /* false while loading and draining: /health/ready answers 503 */
     atomic_bool draining;

@@ -33,6 +33,8 @@ static const struct setting {
      "threads that run requests which take long"},
     {"drain-s", INTEGER, MEMBER(drain_s), 0, 3600, "10", "SECONDS",
      "how long a stop waits for requests in flight"},
+    {"heartbeat-s", INTEGER, MEMBER(heartbeat_s), 1, 3600, "15", "SECONDS",
+     "how often a quiet stream of events shows a sign of life"},
     {"bootstrap", BOOLEAN, MEMBER(bootstrap), 0, 0, "true", NULL,
      "make a first dataset and model in an empty data folder"},
     {"access-log", BOOLEAN, MEMBER(access_log), 0, 0, "true", NULL,

@@ -13,6 +13,7 @@ struct config {
     int http_threads;    /* of the HTTP server; default 4 */
     int work_threads;    /* that run requests which take long; default 4 */
     int drain_s;         /* how long SIGTERM waits for requests in flight; default 10 */
+    int heartbeat_s;     /* how often a quiet stream shows a sign of life; default 15 */
     bool bootstrap;      /* make a first dataset and model in an empty data directory */
     bool access_log;     /* default on */
 };

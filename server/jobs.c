@@ -55,6 +55,7 @@ struct jobs {
     const struct config *config;
     struct store *store;
     struct registry *registry;
+    struct events *events;
     pthread_t thread;
     int wake; /* eventfd */
     struct run run;
@@ -98,6 +99,23 @@ static double eta_seconds(const struct run *run, const struct progress *p)
     return p->samples_per_second > 0 ? batches * run->batch_size / p->samples_per_second : 0;
 }
 
+static void tell_batch(struct jobs *jobs, const struct progress *p)
+{
+    const struct event_batch batch = {
+        .epoch = p->epoch,
+        .epochs = jobs->run.row.epochs,
+        .batch = p->batch,
+        .batches = p->batches,
+        .loss = p->loss,
+        .accuracy = p->accuracy,
+        .batch_loss = p->batch_loss,
+        .lr = p->lr,
+        .samples_per_second = p->samples_per_second,
+        .eta_seconds = jobs->live.eta_seconds,
+    };
+    events_batch(jobs->events, jobs->run.row.id, &batch);
+}
+
 static bool take_batch(struct jobs *jobs, const struct progress *p, struct err *e)
 {
     bool ok = true;
@@ -120,6 +138,7 @@ static bool take_batch(struct jobs *jobs, const struct progress *p, struct err *
             ok =
                 err_set(e, ERR_INTERNAL, "worker sent more than %d points of an epoch", POINTS_MAX);
     }
+    tell_batch(jobs, p);
     pthread_mutex_unlock(&jobs->lock);
     return ok;
 }
@@ -134,6 +153,7 @@ static bool take_epoch(struct jobs *jobs, const struct progress *p, struct err *
         jobs->live.batch = 0;
         if (p->epoch < jobs->run.row.epochs)
             jobs->live.epoch = p->epoch + 1;
+        events_changed(jobs->events, jobs->run.row.id);
     }
     pthread_mutex_unlock(&jobs->lock);
     if (ok)
@@ -254,6 +274,7 @@ static bool end_run(struct jobs *jobs, enum job_state state, const char *error,
         registry_serve(jobs->registry, model);
     registry_let_go(jobs->registry);
     if (ok) {
+        events_changed(jobs->events, run->row.id);
         jobs->live = (struct jobs_live){0};
         jobs->point_count = 0;
     }
@@ -371,6 +392,7 @@ static bool take_next(struct jobs *jobs, bool *found, struct err *e)
         jobs->live = (struct jobs_live){.id = jobs->run.row.id, .epoch = 1};
         jobs->point_count = 0;
         jobs->cancel_asked = jobs->cancel_closed = false;
+        events_changed(jobs->events, jobs->live.id);
     }
     pthread_mutex_unlock(&jobs->lock);
     return ok;
@@ -497,7 +519,7 @@ static bool fail_interrupted(struct store *store, struct err *e)
 }
 
 struct jobs *jobs_new(const struct config *config, struct store *store, struct registry *registry,
-                      struct err *e)
+                      struct events *events, struct err *e)
 {
     if (!fail_interrupted(store, e))
         return NULL;
@@ -509,6 +531,7 @@ struct jobs *jobs_new(const struct config *config, struct store *store, struct r
     jobs->config = config;
     jobs->store = store;
     jobs->registry = registry;
+    jobs->events = events;
     pthread_mutex_init(&jobs->lock, NULL);
     jobs->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int failed = jobs->wake < 0 ? errno : pthread_create(&jobs->thread, NULL, scheduler, jobs);
@@ -552,12 +575,14 @@ bool jobs_cancel(struct jobs *jobs, int64_t id, struct err *e)
 {
     bool ok = true;
     pthread_mutex_lock(&jobs->lock);
-    if (jobs->live.id != id)
+    if (jobs->live.id != id) {
         ok = store_job_end(jobs->store, id, JOB_CANCELLED, "", NULL, NULL, e);
-    else if (jobs->cancel_closed && !jobs->cancel_asked)
+        events_changed(jobs->events, id);
+    } else if (jobs->cancel_closed && !jobs->cancel_asked) {
         ok = err_set(e, ERR_CONFLICT, "job '%lld' has just ended", (long long)id);
-    else
+    } else {
         jobs->cancel_asked = true;
+    }
     pthread_mutex_unlock(&jobs->lock);
     if (ok)
         wake_up(jobs);

@@ -3,12 +3,13 @@
  *
  * One thread owns the worker (poll on its pipes and a wake-up); other threads only
  * post wake-ups, ask for live figures and request cancels, under one mutex. Lock order: that mutex,
- * then the store's or the registry's.
+ * then the events', the store's or the registry's.
  */
 #ifndef STRIDED_JOBS_H
 #define STRIDED_JOBS_H
 
 #include "config.h"
+#include "events.h"
 #include "job_json.h"
 #include "registry.h"
 #include "store.h"
@@ -16,7 +17,7 @@
 struct jobs;
 /* Marks jobs that a dead daemon left running as failed, then starts the scheduler thread. */
 struct jobs *jobs_new(const struct config *config, struct store *store, struct registry *registry,
-                      struct err *e);
+                      struct events *events, struct err *e);
 /* Ends the running worker (its job fails with "the daemon was stopped"), joins the thread. */
 void jobs_free(struct jobs *jobs);
 

@@ -9,11 +9,12 @@
  *                 evaluation, and a prediction with much to compute, forks an OpenMP team
  *                 of --threads from here                                                  pool.c
  *   scheduler     starts one worker at a time, reads its progress, stores it, publishes    jobs.c
+ *   events        tells who watches jobs what has happened, answers long polls         events.c
  *   worker        a process of its own, `strided worker`, one a job; it reads the job on standard
  *                 input, trains with an OpenMP team, and dies with the daemon            worker.c
  *
- * Each mutex says what it guards. One order: jobs', the registry's `change`, then the store's or
- * the registry's list; all others are leaves.
+ * Each mutex says what it guards. One order: jobs', the registry's `change`, the events', then the
+ * store's or the registry's list; all others are leaves.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -111,7 +112,10 @@ static bool open_app(struct app *app, struct err *e)
         return err_no_memory(e);
     if (!registry_load(app->registry, e))
         return false;
-    app->jobs = jobs_new(&app->config, app->store, app->registry, e);
+    app->events = events_new(app->store, app->config.heartbeat_s, e);
+    if (!app->events)
+        return false;
+    app->jobs = jobs_new(&app->config, app->store, app->registry, app->events, e);
     return app->jobs && bootstrap_run(app, e);
 }
 
@@ -119,6 +123,7 @@ static void close_app(struct app *app)
 {
     if (app->jobs)
         jobs_free(app->jobs);
+    events_free(app->events);
     if (app->registry)
         registry_free(app->registry);
     if (app->store)
@@ -154,6 +159,7 @@ static int serve_http(struct app *app, int listen_fd, int port, const sigset_t *
     print_ready(app->config.listen, port);
     wait_for_stop(stop);
     atomic_store(&app->draining, true);
+    events_stop(app->events);
     http_stop(server, app->config.drain_s);
     log_event(LOG_INFO, "stopped", NULL);
     return EXIT_SUCCESS;

@@ -1,7 +1,8 @@
 /* store.h - the catalogue of datasets, jobs, metrics and models: the only user of SQLite.
  *
  * store.c speaks SQLite; store_catalog.c holds datasets and models, store_jobs.c jobs,
- * store_metrics.c what they measured; all through store_sql.h.
+ * store_metrics.c what they measured, store_events.c what happened to them; all through
+ * store_sql.h.
  * One database, WAL, synchronous=FULL, prepared statements; one connection behind one mutex, so any
  * thread may call. Each function is one transaction: when it returns true, what it wrote is on
  * disk. Rows are handed out as copies that the caller frees with the _clear function.
@@ -74,6 +75,7 @@ struct store_job {
     /* Figures of the last finished epoch and of the end; NAN = none. */
     double loss, accuracy, val_loss, val_accuracy, test_loss, test_accuracy;
     int best_epoch;
+    int64_t last_event; /* number of the newest one, see below */
 };
 void store_job_clear(struct store_job *row);
 /* Sets row->id; of the rest reads request, model, dataset, dataset_version (which must exist),
@@ -104,6 +106,18 @@ bool store_job_end(struct store *store, int64_t id, enum job_state state, const 
 bool store_jobs_interrupted(struct store *store, const char *reason, int *count, struct err *e);
 /* With all it measured. ERR_CONFLICT unless it has ended. */
 bool store_job_delete(struct store *store, int64_t id, struct err *e);
+
+/* What happened to a job, numbered 1, 2, ...: each state it took, each epoch it finished for the
+ * first time. Written in the transaction that does it. */
+struct store_event {
+    int64_t number;
+    char time[32];
+    enum job_state state;        /* taken; JOB_RUNNING with an epoch */
+    struct report_epoch figures; /* epoch 0: it took a state */
+};
+/* The first `limit` after number `after`; none of a job that is not there. */
+bool store_job_events(struct store *store, int64_t id, int64_t after, int limit,
+                      struct store_event **rows, int *count, struct err *e);
 
 bool store_job_epochs(struct store *store, int64_t id, int since_epoch, struct report_epoch **rows,
                       int *count, struct err *e);

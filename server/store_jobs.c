@@ -24,7 +24,8 @@ void store_job_clear(struct store_job *row)
 #define JOB_COLUMNS                                                                       \
     "id, state, request, model, dataset, dataset_version, model_version, epochs, epoch,"  \
     " parameters, threads, cpu, error, weights_sha256, created, started, finished, loss," \
-    " accuracy, val_loss, val_accuracy, test_loss, test_accuracy, best_epoch"
+    " accuracy, val_loss, val_accuracy, test_loss, test_accuracy, best_epoch,"            \
+    " (SELECT max(number) FROM job_events WHERE job = jobs.id)"
 
 static bool read_job(struct sqlite3_stmt *stmt, struct store_job *row, struct err *e)
 {
@@ -52,6 +53,7 @@ static bool read_job(struct sqlite3_stmt *stmt, struct store_job *row, struct er
     row->test_loss = sql_double(stmt, 21);
     row->test_accuracy = sql_double(stmt, 22);
     row->best_epoch = sql_int(stmt, 23);
+    row->last_event = sql_int64(stmt, 24);
     return row->request != NULL;
 }
 

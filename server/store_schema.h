@@ -49,6 +49,27 @@ static const char *const store_migrations[] = {
     " place INTEGER NOT NULL, sample INTEGER NOT NULL, actual INTEGER NOT NULL,"
     " predicted INTEGER NOT NULL, score REAL, scores BLOB NOT NULL,"
     " PRIMARY KEY (job, place)) WITHOUT ROWID;",
+
+    /* What happened to each job, numbered from 1 (proto/event.h): a state it took (epoch 0), or an
+     * epoch it finished for the first time. Triggers write it, so that nothing is left out. */
+    "CREATE TABLE job_events (job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,"
+    " number INTEGER NOT NULL, epoch INTEGER NOT NULL, state INTEGER NOT NULL, time TEXT NOT NULL,"
+    " PRIMARY KEY (job, number)) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX job_events_by_epoch ON job_events (job, epoch) WHERE epoch > 0;"
+    "INSERT INTO job_events SELECT id, 1, 0, 0, created FROM jobs;"
+    "INSERT INTO job_events SELECT job, 1 + row_number() OVER (PARTITION BY job ORDER BY epoch),"
+    " epoch, 1, '' FROM epochs;"
+    "INSERT INTO job_events SELECT id, 1 + (SELECT max(number) FROM job_events WHERE job = id), 0,"
+    " state, finished FROM jobs WHERE state <> 0;"
+    "CREATE TRIGGER job_is_added AFTER INSERT ON jobs BEGIN"
+    " INSERT INTO job_events VALUES (new.id, 1, 0, new.state, new.created); END;"
+    "CREATE TRIGGER job_changes_state AFTER UPDATE OF state ON jobs WHEN new.state <> old.state"
+    " BEGIN INSERT INTO job_events SELECT new.id, max(number) + 1, 0, new.state,"
+    " strftime('%Y-%m-%dT%H:%M:%SZ', 'now') FROM job_events WHERE job = new.id; END;"
+    "CREATE TRIGGER job_finishes_epoch AFTER INSERT ON epochs WHEN NOT EXISTS (SELECT 1 FROM"
+    " job_events WHERE job = new.job AND epoch = new.epoch AND epoch > 0)"
+    " BEGIN INSERT INTO job_events SELECT new.job, max(number) + 1, new.epoch, 1,"
+    " strftime('%Y-%m-%dT%H:%M:%SZ', 'now') FROM job_events WHERE job = new.job; END;",
 };
 
 #endif
