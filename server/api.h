@@ -16,6 +16,8 @@ http_handler api_samples_list, api_samples_get;
 /* api_jobs.c */
 http_handler api_jobs_post, api_jobs_list, api_jobs_get, api_jobs_loss, api_jobs_confusion,
     api_jobs_failures, api_jobs_cancel, api_jobs_delete;
+/* api_events.c */
+http_handler api_jobs_events;
 /* api_models.c */
 http_handler api_models_list, api_models_get, api_models_onnx, api_models_delete;
 /* api_summary.c */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api.h"
+#include "api_jobs.h"
 #include "api_query.h"
 #include "limits.h"
 
@@ -49,7 +50,7 @@ static void write_figures(struct json_writer *w, const struct store_job *row,
 
 static void write_links(struct json_writer *w, const struct store_job *row)
 {
-    static const char *const names[] = {"loss", "confusion", "failures", "cancel"};
+    static const char *const names[] = {"events", "loss", "confusion", "failures", "cancel"};
     char path[192];
     int used = snprintf(path, sizeof path, "/jobs/%lld", (long long)row->id);
     jw_key(w, "links");
@@ -85,6 +86,8 @@ static void write_job(struct json_writer *w, const struct store_job *row,
     key_count_or_null(w, "parameters", (int64_t)row->parameters);
     key_text_or_null(w, "weights_sha256", row->weights_sha256);
     key_text_or_null(w, "error", row->error);
+    snprintf(id, sizeof id, "%lld", (long long)row->last_event);
+    jw_key_string(w, "last_event_id", id);
     jw_key_string(w, "created", row->created);
     key_text_or_null(w, "started", row->started);
     key_text_or_null(w, "finished", row->finished);
@@ -94,7 +97,7 @@ static void write_job(struct json_writer *w, const struct store_job *row,
     jw_object_end(w);
 }
 
-static bool respond_job(struct app *app, int64_t id, struct http_response *response, struct err *e)
+bool api_job_respond(struct app *app, int64_t id, struct http_response *response, struct err *e)
 {
     struct store_job row = {0};
     struct jobs_live live;
@@ -114,7 +117,10 @@ bool api_jobs_get(struct app *app, const struct http_request *request,
                   struct http_response *response, struct err *e)
 {
     int64_t id;
-    return api_job_id(request, &id, e) && respond_job(app, id, response, e);
+    if (!api_job_id(request, &id, e))
+        return false;
+    return http_query(request, "wait") ? api_job_wait(app, id, request, response, e)
+                                       : api_job_respond(app, id, response, e);
 }
 
 bool api_jobs_list(struct app *app, const struct http_request *request,
@@ -175,7 +181,7 @@ bool api_jobs_post(struct app *app, const struct http_request *request,
     http_set_header(response, "Location", location);
     if (replayed)
         http_set_header(response, "Idempotency-Replayed", "true");
-    return respond_job(app, id, response, e);
+    return api_job_respond(app, id, response, e);
 }
 
 bool api_jobs_cancel(struct app *app, const struct http_request *request,
@@ -185,7 +191,7 @@ bool api_jobs_cancel(struct app *app, const struct http_request *request,
     if (!api_job_id(request, &id, e) || !jobs_cancel(app->jobs, id, e))
         return false;
     response->status = 202;
-    return respond_job(app, id, response, e);
+    return api_job_respond(app, id, response, e);
 }
 
 bool api_jobs_delete(struct app *app, const struct http_request *request,

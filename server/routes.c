@@ -39,6 +39,7 @@ const struct route routes[] = {
     {"POST", "/jobs", api_jobs_post, LIMIT_JSON_BODY_BYTES, true},
     {"GET", "/jobs/{id}", api_jobs_get, 0, false},
     {"DELETE", "/jobs/{id}", api_jobs_delete, 0, false},
+    {"GET", "/jobs/{id}/events", api_jobs_events, 0, false},
     {"GET", "/jobs/{id}/loss", api_jobs_loss, 0, false},
     {"GET", "/jobs/{id}/confusion", api_jobs_confusion, 0, false},
     {"GET", "/jobs/{id}/failures", api_jobs_failures, 0, false},
