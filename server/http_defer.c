@@ -60,7 +60,7 @@ void http_answer(struct http_deferred *deferred, const struct err *e)
 bool http_client_left(const struct http_deferred *deferred)
 {
     const struct exchange *x = deferred->exchange;
-    struct pollfd poller = {.fd = exchange_socket(x), .events = POLLRDHUP};
+    struct pollfd poller = {.fd = x->client->fd, .events = POLLRDHUP};
     short gone = x->half_closed ? POLLERR | POLLHUP : POLLERR | POLLHUP | POLLRDHUP;
     return poll(&poller, 1, 0) == 1 && (poller.revents & gone);
 }

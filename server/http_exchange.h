@@ -1,7 +1,8 @@
 /* http_exchange.h - one request and its reply, private to server/http*.c.
  *
- * An exchange is never touched by two threads at once: it passes from its HTTP thread to a pool
- * thread, or to whoever it was deferred to, and back through libmicrohttpd's suspend and resume.
+ * http_exchange.c decides what happens, http.c is where libmicrohttpd does it. An exchange is never
+ * touched by two threads at once: it passes from its HTTP thread to a pool thread, or to whoever it
+ * was deferred to, and back through libmicrohttpd's suspend and resume.
  */
 #ifndef STRIDED_HTTP_EXCHANGE_H
 #define STRIDED_HTTP_EXCHANGE_H
@@ -24,7 +25,7 @@ struct http_server {
     struct pool *pool;
     int listen_fd;
     bool access_log;
-    atomic_bool draining;
+    atomic_bool draining;     /* no request is taken any more */
     pthread_mutex_t mutex;    /* guards what follows */
     pthread_cond_t idle;      /* in_flight or busy became 0 */
     int in_flight;            /* requests between their head and their end */
@@ -35,7 +36,8 @@ struct http_server {
 
 /* One connection. */
 struct client {
-    struct exchange *pending; /* its request line came, its head not yet */
+    struct exchange *current; /* its request, NULL: none */
+    int fd;
     char remote[80];
 };
 
@@ -82,11 +84,29 @@ struct exchange {
     size_t discarded;
 };
 
+/* What the HTTP thread does next. */
+enum http_next {
+    NEXT_GO_ON,   /* read on, or wait while suspended */
+    NEXT_RESPOND, /* send the response */
+    NEXT_CLOSE,   /* end the connection */
+};
+
 /* http.c: what only libmicrohttpd can do. A suspended connection is not read, written or closed.
  * Suspending is for the HTTP thread alone; any thread may resume, once for each time. */
 void exchange_suspend(struct exchange *x);
 void exchange_resume(struct exchange *x);
-int exchange_socket(const struct exchange *x);
+/* Hands each header line to http_head_field and sets the head's size. */
+void exchange_read_fields(struct exchange *x);
+
+/* http_exchange.c. NULL: out of memory. */
+struct exchange *exchange_new(struct http_server *server, struct client *client,
+                              const char *raw_target);
+/* Logs and frees it; the client may be gone. */
+void exchange_end(struct exchange *x);
+/* The head is complete; a piece of the body came; its end came, or the response is ready. */
+enum http_next exchange_begin(struct exchange *x, const char *method, const char *version);
+enum http_next exchange_receive(struct exchange *x, const void *data, size_t size);
+enum http_next exchange_finish(struct exchange *x);
 /* The handler has done its work (e NULL) or failed: the response is ready to be sent, the body is
  * freed. */
 void exchange_conclude(struct exchange *x, const struct err *e);
@@ -95,8 +115,8 @@ void exchange_conclude(struct exchange *x, const struct err *e);
  * false when it no longer does. */
 bool http_busy_begin(struct http_server *server);
 void http_busy_end(struct http_server *server);
-/* After the handler has returned. Answered: the response may be sent at once. Else
- * the connection is suspended, and by http_defer_release the exchange passes to who answers. */
+/* After the handler has returned. Answered: the response may be sent at once. Else the connection
+ * is suspended, and by http_defer_release the exchange passes to who answers. */
 bool http_defer_answered(const struct exchange *x);
 void http_defer_release(struct exchange *x);
 
