@@ -255,6 +255,25 @@ static bool find_array(struct reader *r)
     return false;
 }
 
+bool tensor_json_read(const char *text, size_t size, const char *name, size_t count_max,
+                      struct tensor *tensor, size_t *used, struct err *e)
+{
+    struct reader r = {.text = text,
+                       .at = text,
+                       .end = text + size,
+                       .key = name,
+                       .count_max = count_max,
+                       .tensor = tensor,
+                       .e = e};
+    *tensor = (struct tensor){0};
+    if (!read_array(&r)) {
+        tensor_clear(tensor);
+        return false;
+    }
+    *used = (size_t)(r.at - text);
+    return true;
+}
+
 bool tensor_json_lift(const char *text, size_t size, const char *key, size_t count_max,
                       struct tensor *tensor, struct buf *rest, struct err *e)
 {

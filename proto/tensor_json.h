@@ -28,4 +28,9 @@ void tensor_clear(struct tensor *tensor);
 bool tensor_json_lift(const char *text, size_t size, const char *key, size_t count_max,
                       struct tensor *tensor, struct buf *rest, struct err *e);
 
+/* Reads the one array that begins at text's '[', named `name` in errors; *used is its length in
+ * bytes. On failure *tensor is empty. */
+bool tensor_json_read(const char *text, size_t size, const char *name, size_t count_max,
+                      struct tensor *tensor, size_t *used, struct err *e);
+
 #endif
