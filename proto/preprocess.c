@@ -199,6 +199,20 @@ bool preprocess_image(const struct preprocess *pre, const struct cnn_shape *shap
     return ok;
 }
 
+void preprocess_values(const struct preprocess *pre, const struct cnn_shape *shape, float *x)
+{
+    normalize_planes(&pre->normalize, shape->c, cnn_shape_pixels(shape), x);
+}
+
+void preprocess_grid(const struct preprocess *pre, const struct cnn_shape *shape,
+                     const uint8_t *grid, float *x)
+{
+    struct cnn_normalize normalize = pre->normalize;
+    if (normalize.scale == 1.0f / 255)
+        normalize.scale = 1;
+    cnn_normalize_u8(&normalize, shape, grid, 1, x);
+}
+
 struct cnn_voxelize preprocess_voxelize(const struct preprocess *pre)
 {
     return pre->voxelize.samples > 0 ? pre->voxelize : cnn_voxelize_defaults();

@@ -36,6 +36,13 @@ enum background preprocess_background(const struct cnn_samples *samples);
 bool preprocess_image(const struct preprocess *pre, const struct cnn_shape *shape,
                       const struct image *image, enum invert invert, float *x, struct err *e);
 
+/* One canonical sample of stored values, in place: scaled, and normalised by mean and deviation. */
+void preprocess_values(const struct preprocess *pre, const struct cnn_shape *shape, float *x);
+/* A grid of 0 and 1 as the training grids came in: occupied is a stored 1, or a stored 255 where
+ * bytes are scaled by 1/255, which is done to grids that hold more than 0 and 1. */
+void preprocess_grid(const struct preprocess *pre, const struct cnn_shape *shape,
+                     const uint8_t *grid, float *x);
+
 void preprocess_write(struct json_writer *w, const struct preprocess *pre);
 bool preprocess_parse(const struct cJSON *json, struct preprocess *pre, struct err *e);
 

@@ -38,12 +38,13 @@ static bool query_size(const struct http_request *request, struct datasets_conve
     return true;
 }
 
-static bool query_voxelize(const struct http_request *request, struct cnn_voxelize *voxelize,
-                           struct err *e)
+bool api_query_voxelize(const struct http_request *request, struct cnn_voxelize *voxelize,
+                        struct err *e)
 {
     static const char *const aspects[] = {"stretch", "keep", NULL};
     const char *axes = http_query(request, "axes");
-    int points = (int)voxelize->samples, aspect = 0, seed = 0;
+    int points = (int)voxelize->samples, aspect = voxelize->fit == CNN_VOXEL_ASPECT;
+    int seed = 0;
     if (!api_query_int(request, "points", 1, LIMIT_IMPORT_POINTS, &points, e) ||
         !api_query_choice(request, "aspect", aspects, &aspect, e) ||
         !api_query_bool(request, "solid", &voxelize->solid, e) ||
@@ -51,9 +52,21 @@ static bool query_voxelize(const struct http_request *request, struct cnn_voxeli
         return false;
     voxelize->fit = aspect ? CNN_VOXEL_ASPECT : CNN_VOXEL_STRETCH;
     voxelize->samples = (uint32_t)points;
-    voxelize->seed = (uint64_t)seed;
+    if (http_query(request, "seed"))
+        voxelize->seed = (uint64_t)seed;
     return !axes || preprocess_parse_axes(axes, voxelize->axes) ||
            err_field(e, ERR_INVALID, "axes", "expected xyz in some order, got '%.40s'", axes);
+}
+
+bool api_dataset_voxelize(const struct http_request *request, struct cnn_voxelize *voxelize,
+                          struct err *e)
+{
+    static const char *const names[] = {"points", "aspect", "axes", "solid", NULL};
+    bool given = false;
+    for (int i = 0; names[i]; i++)
+        given = given || http_query(request, names[i]);
+    *voxelize = given ? cnn_voxelize_defaults() : (struct cnn_voxelize){.samples = 0};
+    return !given || api_query_voxelize(request, voxelize, e);
 }
 
 bool api_dataset_convert(const struct http_request *request, struct datasets_convert *convert,
@@ -64,7 +77,7 @@ bool api_dataset_convert(const struct http_request *request, struct datasets_con
         !api_query_int(request, "channels", 1, 3, &convert->channels, e) ||
         !api_query_bool(request, "invert", &convert->invert, e) ||
         !api_query_int(request, "grid", 2, LIMIT_IMPORT_GRID, &convert->grid, e) ||
-        !query_voxelize(request, &convert->voxelize, e))
+        !api_query_voxelize(request, &convert->voxelize, e))
         return false;
     return convert->channels != 2 ||
            err_field(e, ERR_INVALID, "channels", "expected 1 or 3, got 2");

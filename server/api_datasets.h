@@ -12,6 +12,12 @@ bool api_dataset_document(struct app *app, const char *name, int version, struct
 /* ?size= ?channels= ?invert= ?grid= ?points= ?aspect= ?axes= ?solid= ?seed= */
 bool api_dataset_convert(const struct http_request *request, struct datasets_convert *convert,
                          struct err *e);
+/* ?points= ?aspect= ?axes= ?solid= ?seed=; what is absent is left as it is. */
+bool api_query_voxelize(const struct http_request *request, struct cnn_voxelize *voxelize,
+                        struct err *e);
+/* The same, but samples = 0 where nothing is said. */
+bool api_dataset_voxelize(const struct http_request *request, struct cnn_voxelize *voxelize,
+                          struct err *e);
 /* ?scale= ?normalize= */
 bool api_dataset_scaling(const struct http_request *request, struct dataset_scaling *scaling,
                          struct err *e);

@@ -102,6 +102,8 @@ static void write_version(struct json_writer *w, struct app *app, const struct s
         jw_key_int(w, "parameters", (int64_t)model->net->param_count);
         jw_key_int(w, "macs", (int64_t)cnn_net_macs(model->net));
         jw_key_int(w, "bytes", (int64_t)model->bytes);
+        jw_key(w, "preprocess");
+        preprocess_write(w, &model->meta.preprocess);
         write_provenance(w, &model->meta);
     } else if (damage.code == ERR_UNAVAILABLE) { /* else: just being published or deleted */
         jw_key_bool(w, "damaged", true);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api_datasets.h"
 #include "api_models.h"
 #include "api_query.h"
 #include "memory.h"
@@ -17,6 +18,7 @@ struct predict_options {
     bool raw;        /* only the scores, as float32 */
     enum invert invert;
     enum predict_dtype dtype;
+    struct cnn_voxelize voxelize;
 };
 
 struct predict_timing {
@@ -49,7 +51,7 @@ static bool query_choice(const struct http_request *request, const char *name,
     return err_field(e, ERR_INVALID, name, "expected %s, got '%.40s'", expected, text);
 }
 
-static bool read_options(const struct http_request *request, int classes,
+static bool read_options(const struct http_request *request, const struct model *model,
                          struct predict_options *options, struct err *e)
 {
     static const char *const offers[] = {"application/json", "application/octet-stream", NULL};
@@ -58,12 +60,15 @@ static bool read_options(const struct http_request *request, int classes,
     static const char *const dtypes[] = {"any", "float32", "uint8", NULL};
     _Static_assert(INVERT_AUTO == 0 && INVERT_YES == 1 && INVERT_NO == 2, "order of inverts[]");
     _Static_assert(PREDICT_FLOAT32 == 1 && PREDICT_UINT8 == 2, "order of dtypes[]");
+    const int classes = model->meta.label_count;
     int all = 0, invert = INVERT_AUTO, dtype = PREDICT_ANY;
+    options->voxelize = preprocess_voxelize(&model->meta.preprocess);
     options->top = classes < TOP_DEFAULT ? classes : TOP_DEFAULT;
     if (!api_query_int(request, "top", 1, classes, &options->top, e) ||
         !query_choice(request, "scores", scores, "all", &all, e) ||
         !query_choice(request, "invert", inverts, "true, false or auto", &invert, e) ||
-        !query_choice(request, "dtype", dtypes, "float32 or uint8", &dtype, e))
+        !query_choice(request, "dtype", dtypes, "float32 or uint8", &dtype, e) ||
+        !api_query_voxelize(request, &options->voxelize, e))
         return false;
     options->all_scores = all == 1;
     options->invert = (enum invert)invert;
@@ -196,7 +201,7 @@ static bool predict(struct app *app, struct model *model, const struct http_requ
     bool ok = false;
     size_t classes = (size_t)model->meta.label_count;
     int64_t start = now_us();
-    if (!read_options(request, (int)classes, &options, e))
+    if (!read_options(request, model, &options, e))
         return false;
     const struct predict_body body = {
         .content_type = request->content_type,
@@ -204,6 +209,7 @@ static bool predict(struct app *app, struct model *model, const struct http_requ
         .size = request->body_size,
         .invert = options.invert,
         .dtype = options.dtype,
+        .voxelize = &options.voxelize,
     };
     if (!predict_body_decode(&body, &model->net->input, &model->meta.preprocess, &batch, e))
         goto out;

@@ -9,7 +9,6 @@
 #include "datasets_make.h"
 #include "datasets_sample.h"
 #include "datasets_spool.h"
-#include "json_read.h"
 #include "memory.h"
 #include "multipart.h"
 #include "predict_body.h"
@@ -53,6 +52,16 @@ static void shape_of_mesh(struct addition *a)
     a->info.preprocess.voxelize = a->request->convert.voxelize;
 }
 
+/* A document with a mesh, points or a list of voxels: ?grid= says how many. */
+static bool names_grid(const char *text, size_t size)
+{
+    static const char *const names[] = {"\"mesh", "\"points\"", "\"voxels\"", NULL};
+    for (int i = 0; names[i]; i++)
+        if (memmem(text, size, names[i], strlen(names[i])))
+            return true;
+    return false;
+}
+
 static bool shape_of_array(struct addition *a, const void *bytes, size_t size, struct err *e)
 {
     struct npy npy;
@@ -72,8 +81,8 @@ static bool shape_of_numbers(struct addition *a, const void *bytes, size_t size,
     bool ok = tensor_json_lift(bytes, size, "inputs", CNN_ELEMENTS_MAX, &tensor, &rest, e);
     if (ok && !tensor.data)
         ok = err_set(e, ERR_INVALID,
-                     "the first sample of a dataset must say its shape: send a picture, a mesh, an "
-                     "npy array or nested numbers as 'inputs'");
+                     "the first sample of a dataset must say its shape: send a picture, a mesh, "
+                     "points, voxels, an npy array or nested numbers as 'inputs'");
     struct npy view = {.rank = tensor.rank};
     if (ok && tensor.rank > NPY_RANK_MAX)
         ok = err_field(e, ERR_INVALID, "inputs", "numbers nested %d deep", tensor.rank);
@@ -103,7 +112,10 @@ static bool learn_shape(struct addition *a, enum sample_kind kind, const void *b
     case SAMPLE_ARRAY:
         return shape_of_array(a, bytes, size, e);
     default:
-        return shape_of_numbers(a, bytes, size, e);
+        if (!names_grid(bytes, size))
+            return shape_of_numbers(a, bytes, size, e);
+        shape_of_mesh(a);
+        return true;
     }
 }
 
@@ -145,11 +157,10 @@ static bool store_floats(struct addition *a, const float *x, bool whole, struct 
 /* What raw bytes are: as asked, or what the dataset holds. A document is none. */
 static enum predict_dtype raw_dtype(const struct addition *a, const void *bytes, size_t size)
 {
-    struct err ignored;
     const char *text = bytes;
     if (a->request->dtype)
         return (enum predict_dtype)a->request->dtype;
-    if (memchr("{[ \t\r\n", text[0], 6) && json_check(bytes, size, &ignored))
+    if (memchr("{[ \t\r\n", text[0], 6) && predict_body_is_json(bytes, size))
         return PREDICT_ANY;
     return a->info.dtype == CNN_F32 ? PREDICT_FLOAT32 : PREDICT_UINT8;
 }
