@@ -174,6 +174,7 @@ static bool put_pairs(struct app *app, const struct http_request *request, int *
     if (!api_query_int(request, "train", 1, CNN_SAMPLES_MAX, &train, e) ||
         !api_query_int(request, "test", 1, CNN_SAMPLES_MAX, &test, e) ||
         !api_dataset_scaling(request, &pairs.scaling, e) ||
+        !api_dataset_voxelize(request, &pairs.voxelize, e) ||
         !api_dataset_input(request, &pairs.input, e) || !read_parts(request, &pairs, e))
         return false;
     pairs.take[SPLIT_TRAIN] = (uint32_t)train;

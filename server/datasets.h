@@ -41,9 +41,10 @@ struct datasets_pairs {
     const char *names[PART_COUNT]; /* of the form fields: "train_images", "train_x", ... */
     const void *bytes[PART_COUNT]; /* NULL = absent */
     size_t sizes[PART_COUNT];
-    uint32_t take[SPLIT_COUNT]; /* keep only the first so many, 0 = all */
-    const char *labels;         /* "cat,dog" or NULL: the numbers */
-    struct cnn_shape input;     /* of one sample; c = 0: as the arrays' axes say */
+    uint32_t take[SPLIT_COUNT];   /* keep only the first so many, 0 = all */
+    const char *labels;           /* "cat,dog" or NULL: the numbers */
+    struct cnn_shape input;       /* of one sample; c = 0: as the arrays' axes say */
+    struct cnn_voxelize voxelize; /* how meshes become grids like these; samples 0 = not said */
     struct dataset_scaling scaling;
     size_t decoded_max; /* bytes of all gzip parts together, decompressed */
 };

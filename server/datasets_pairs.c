@@ -276,11 +276,24 @@ static const void *pair_samples(const struct dataset_source *source, enum datase
 
 /* ---- import ---- */
 
+/* Grids of voxels say how meshes become such grids; other samples have nothing to say it of. */
+static bool take_voxelize(const struct datasets_pairs *request, struct dataset_info *info,
+                          struct err *e)
+{
+    char text[CNN_SHAPE_TEXT];
+    info->preprocess.voxelize = request->voxelize;
+    return request->voxelize.samples == 0 || (info->shape.rank == CNN_AXES && info->shape.c == 1) ||
+           err_set(e, ERR_INVALID,
+                   "voxelization is given, but the samples are %s, not [1,D,H,W] (?input= says so)",
+                   cnn_shape_text(&info->shape, text));
+}
+
 static bool describe_import(const struct import *import, struct dataset_info *info, struct err *e)
 {
     const struct datasets_pairs *request = import->request;
     int classes = 0;
-    if (!check_shapes(import, &info->shape, e) || !count_classes(import, &classes, e))
+    if (!check_shapes(import, &info->shape, e) || !take_voxelize(request, info, e) ||
+        !count_classes(import, &classes, e))
         return false;
     for (int split = 0; split < SPLIT_COUNT; split++) {
         uint32_t take = request->take[split];
