@@ -24,6 +24,7 @@ struct http_server {
     struct MHD_Daemon *daemon;
     struct pool *pool;
     int listen_fd;
+    int quiet_fd; /* never readable; takes listen_fd's place when the server stops */
     bool access_log;
     atomic_bool draining;     /* no request is taken any more */
     pthread_mutex_t mutex;    /* guards what follows */
