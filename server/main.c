@@ -31,6 +31,7 @@
 #include "http.h"
 #include "http_listen.h"
 #include "log.h"
+#include "sweep.h"
 #include "worker.h"
 
 enum { EXIT_USAGE = 2 };
@@ -106,6 +107,8 @@ static bool open_app(struct app *app, struct err *e)
     snprintf(path, sizeof path, "%s/strided.db", files_data_dir());
     app->store = store_open(path, e);
     if (!app->store)
+        return false;
+    if (!sweep_run(app->store, e))
         return false;
     app->registry = registry_new(app->store);
     if (!app->registry)

@@ -33,10 +33,15 @@ void store_dataset_clear(struct store_dataset *row);
 /* Versions count up and are never given twice, not even after a delete. */
 bool store_next_version(struct store *store, const char *kind, const char *name, int *version,
                         struct err *e); /* kind "dataset" or "model" */
+/* The last version given; 0 when there was none. */
+bool store_last_version(struct store *store, const char *kind, const char *name, int *version,
+                        struct err *e);
 bool store_dataset_add(struct store *store, const struct store_dataset *row, struct err *e);
 /* version 0 = the newest. ERR_NOT_FOUND: "no dataset 'x'". */
 bool store_dataset_get(struct store *store, const char *name, int version,
                        struct store_dataset *row, struct err *e);
+bool store_dataset_exists(struct store *store, const char *name, int version, bool *exists,
+                          struct err *e);
 bool store_datasets(struct store *store, struct store_dataset **rows, int *count, struct err *e);
 /* All versions. ERR_CONFLICT while a queued or running job uses one. */
 bool store_dataset_delete(struct store *store, const char *name, struct err *e);
@@ -52,6 +57,8 @@ struct store_model {
 };
 /* An active row takes that place from the others of its name. */
 bool store_model_add(struct store *store, const struct store_model *row, struct err *e);
+bool store_model_exists(struct store *store, const char *name, int version, bool *exists,
+                        struct err *e);
 bool store_models(struct store *store, struct store_model **rows, int *count, struct err *e);
 bool store_model_delete(struct store *store, const char *name, int version,
                         struct err *e); /* version 0 = all; a new newest becomes active */

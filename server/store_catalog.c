@@ -18,6 +18,19 @@ bool store_next_version(struct store *store, const char *kind, const char *name,
     return store_finish(store, ok, e);
 }
 
+bool store_last_version(struct store *store, const char *kind, const char *name, int *version,
+                        struct err *e)
+{
+    int64_t last = 0;
+    store_lock(store);
+    bool ok =
+        sql_number(store, e, &last, 0, "SELECT version FROM counters WHERE kind = ? AND name = ?",
+                   "tt", kind, name);
+    store_unlock(store);
+    *version = (int)last;
+    return ok;
+}
+
 /* ---- datasets ---- */
 
 void store_dataset_clear(struct store_dataset *row)
@@ -68,6 +81,19 @@ bool store_dataset_get(struct store *store, const char *name, int version,
         sql_reset(stmt);
     }
     store_unlock(store);
+    return ok;
+}
+
+bool store_dataset_exists(struct store *store, const char *name, int version, bool *exists,
+                          struct err *e)
+{
+    int64_t found = 0;
+    store_lock(store);
+    bool ok =
+        sql_number(store, e, &found, 0, "SELECT 1 FROM datasets WHERE name = ? AND version = ?",
+                   "ti", name, version);
+    store_unlock(store);
+    *exists = found != 0;
     return ok;
 }
 
@@ -140,6 +166,18 @@ bool store_model_insert(struct store *store, const struct store_model *row, stru
 bool store_model_add(struct store *store, const struct store_model *row, struct err *e)
 {
     return store_begin(store, e) && store_finish(store, store_model_insert(store, row, e), e);
+}
+
+bool store_model_exists(struct store *store, const char *name, int version, bool *exists,
+                        struct err *e)
+{
+    int64_t found = 0;
+    store_lock(store);
+    bool ok = sql_number(store, e, &found, 0, "SELECT 1 FROM models WHERE name = ? AND version = ?",
+                         "ti", name, version);
+    store_unlock(store);
+    *exists = found != 0;
+    return ok;
 }
 
 static bool read_model_row(struct sqlite3_stmt *stmt, void *model, struct err *e)
