@@ -129,6 +129,11 @@ $(B)/tests/test_proto_%: $(B)/tests/test_proto_%.o $(B)/tests/harness.o $(B)/lib
 $(B)/tests/test_server_%: $(B)/tests/test_server_%.o $(B)/tests/harness.o $(B)/tests/client.o $(B)/libserver.a $(B)/libproto.a $(B)/libcore.a | $(B)/strided
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
 $(B)/tests/test_server_openapi: $(B)/tests/schema.o
+# Makes calls of the daemon and its workers fail, see tests/faults.h.
+$(B)/tests/faults.so: tests/faults.c tests/faults.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c17 $(WARN) -O2 -g -D_GNU_SOURCE -shared -fPIC -o $@ $<
+$(B)/tests/test_server_faults: | $(B)/tests/faults.so
 .PRECIOUS: $(B)/tests/%.o
 
 # ---- for people and CI -------------------------------------------------------------------------
@@ -159,7 +164,7 @@ run: deps ## install, build, start the daemon on 127.0.0.1:8080 (RUN_ARGS="--lis
 	exec $(B)/strided serve $(RUN_ARGS)
 
 .PHONY: tests
-tests: $(B)/strided $(TESTS)
+tests: $(B)/strided $(TESTS) $(B)/tests/faults.so
 
 .PHONY: test
 test: deps ## the whole suite
@@ -180,6 +185,11 @@ tsan: deps ## the suite under ThreadSanitizer (clang, archer)
 	    CFLAGS="-O1 -g" SAN="-fsanitize=thread"
 	@B=build/tsan STRIDED_TEST_SLOW=1 OMP_TOOL_LIBRARIES=/usr/lib/llvm-14/lib/libarcher.so \
 	    TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1" tests/run.sh
+
+.PHONY: kill-sweep
+kill-sweep: deps ## kill daemon and workers at every call that changes a file, some minutes
+	@$(MAKE) --no-print-directory -j2 $(B)/strided $(B)/tests/faults.so
+	@B=$(B) nice -n 19 tests/kill_sweep.py --all
 
 .PHONY: valgrind
 valgrind: deps ## the suite under valgrind's memcheck (slow)

@@ -32,6 +32,8 @@ export VALGRIND=${VALGRIND:-}
 
 {
     [ "$only" = 'test_*' ] && [ "$B" = build ] && echo tests/gates.sh
+    # Its daemons take LD_PRELOAD, which sanitizers and valgrind want for themselves.
+    [ "$only" = 'test_*' ] && [ "$B" = build ] && [ -z "$VALGRIND" ] && echo tests/kill_sweep.py
     find "$B/tests" -maxdepth 1 -type f -executable -name "$only" | sort
 } |
     xargs -P "${TEST_JOBS:-2}" -I{} bash -c 'run_one "$1" "$2"' _ {} "$logs"

@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+"""Kills strided at every call that changes a file, and looks whether anything acknowledged is lost.
+
+A short story is told to a daemon: datasets made, added to and deleted, jobs trained, a model asked
+and deleted. Told once without harm it gives the reference and the number of calls by which daemon
+and worker change files below the data directory. Then, for each of these calls, it is told to a new
+daemon on a new data directory, and the process is killed right there by the library faults.so
+(faults.h); writes are also torn in half. The daemon is started again, must still have whatever
+anyone was told, hears the rest of the story, and must end with what the reference has: the same
+epochs, weights and predictions, an intact database, and no file too few or too many.
+
+usage: tests/kill_sweep.py [--all] [--jobs N] [POINT...]
+  --all       every point: minutes; else some of them, evenly chosen: seconds
+  --jobs N    so many at a time (default 2)
+  POINT       only these, as they are named in the output: daemon:17, worker:3:torn
+B (default build) is the folder of the binaries.
+"""
+import argparse
+import concurrent.futures
+import ctypes
+import hashlib
+import http.client
+import json
+import mmap
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+BUILD = os.environ.get("B", "build")
+SAMPLE = 24
+WAIT_S = 300 if os.environ.get("STRIDED_TEST_SLOW") else 30
+
+JOBS_RESUME = False  # else one that was cut short is posted again
+
+ROLES = ["daemon", "worker"]
+CALLS = ["open", "write", "sync", "truncate", "allocate", "rename", "unlink", "mkdir"]
+COUNT, FAIL, KILL, TEAR = range(4)
+
+
+class Faults(ctypes.Structure):
+    """struct faults of faults.h."""
+    _fields_ = [("path", ctypes.c_char * 512)] + [
+        (name, ctypes.c_uint32) for name in (
+            "roles", "calls", "from_", "until", "action", "error", "matched", "acted", "acted_role",
+            "acted_call")] + [("acted_path", ctypes.c_char * 512),
+                              ("counts", ctypes.c_uint32 * len(CALLS) * len(ROLES))]
+
+
+class Point:
+    """One place to kill at: the n-th matching call of a process."""
+
+    def __init__(self, role, number, torn=False):
+        self.role, self.number, self.torn = role, number, torn
+
+    def __str__(self):
+        return f"{ROLES[self.role]}:{self.number}" + (":torn" if self.torn else "")
+
+    @staticmethod
+    def parse(text):
+        role, number, *torn = text.split(":")
+        return Point(ROLES.index(role), int(number), torn == ["torn"])
+
+
+class Gone(Exception):
+    """The daemon did not answer."""
+
+
+class Wrong(Exception):
+    """What must not be."""
+
+
+def expect(true, *about):
+    if not true:
+        raise Wrong(" ".join(str(part) for part in about))
+
+
+# ---- the daemon -----------------------------------------------------------------------------
+
+class Daemon:
+    def __init__(self, folder):
+        self.data = os.path.join(folder, "data")
+        self.log = os.path.join(folder, "log")
+        self.rule = os.path.join(folder, "faults")
+        with open(self.rule, "wb") as file:
+            file.truncate(ctypes.sizeof(Faults))
+        with open(self.rule, "r+b") as file:
+            self.faults = Faults.from_buffer(mmap.mmap(file.fileno(), 0))
+        self.faults.path = (self.data + "/").encode()
+        self.process = None
+
+    def start(self, faulty):
+        environment = dict(os.environ)
+        if faulty:
+            environment["LD_PRELOAD"] = os.path.abspath(f"{BUILD}/tests/faults.so")
+            environment["STRIDED_FAULTS"] = self.rule
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [f"{BUILD}/strided", "serve", "--no-bootstrap", "--listen", "127.0.0.1:0",
+                 "--data-dir", self.data, "--threads", "1"],
+                stdout=subprocess.PIPE, stderr=log, env=environment)
+        line = self.process.stdout.readline()
+        if not line:
+            raise Gone
+        self.port = int(line.rsplit(b":", 1)[1])
+
+    def request(self, method, path, body=None, headers={}):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
+        try:
+            connection.request(method, path, json.dumps(body) if body else None, headers)
+            reply = connection.getresponse()
+            return reply.status, reply.read()
+        except (ConnectionError, http.client.HTTPException):
+            raise Gone from None
+        finally:
+            connection.close()
+
+    def get(self, path):
+        status, body = self.request("GET", path)
+        expect(status == 200, "GET", path, "gave", status, body)
+        return json.loads(body)
+
+    def expect_killed(self):
+        expect(self.process.wait(WAIT_S) == -signal.SIGKILL, "the daemon ended by itself:",
+               self.process.returncode)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(WAIT_S)
+        if status == -signal.SIGKILL:
+            raise Gone
+        expect(status == 0, "exit status", status)
+
+    def close(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
+
+
+def without(key, value):
+    """The document without this member, anywhere in it."""
+    if isinstance(value, list):
+        return [without(key, item) for item in value]
+    if isinstance(value, dict):
+        return {name: without(key, item) for name, item in value.items() if name != key}
+    return value
+
+
+# ---- the story ------------------------------------------------------------------------------
+
+SAMPLE_PIXELS = [[[(x * y) % 256 for x in range(28)] for y in range(28)]]
+
+
+class Story:
+    """What was told to a daemon so far, and what it acknowledged."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.told = 0       # steps
+        self.there = {}     # path: the reply it must still give
+        self.gone = set()   # paths that must be 404
+        self.jobs = {}      # name: id
+        self.result = {}    # to compare with the reference
+
+    def steps(self):
+        return [
+            lambda: self.make("kept", 20, 10),
+            lambda: self.make("unwanted", 10, 10),
+            lambda: self.train("first", epochs=3),
+            self.predict,
+            self.add_sample,
+            lambda: self.delete("/datasets/unwanted"),
+            lambda: self.train("second", epochs=1),
+            lambda: self.delete("/models/m/versions/1"),
+            lambda: self.delete(f"/jobs/{self.jobs['second']}"),
+        ]
+
+    def go_on(self):
+        steps = self.steps()
+        while self.told < len(steps):
+            steps[self.told]()
+            self.told += 1
+
+    def make(self, name, train, test):
+        status, body = self.daemon.request(
+            "PUT", f"/datasets/{name}", {"generator": "shapes", "train": train, "test": test})
+        expect(status == 201, "PUT gave", status, body)
+        self.there[f"/datasets/{name}?version={json.loads(body)['version']}"] = None
+
+    def add_sample(self):
+        if self.daemon.get("/datasets/kept")["train"] == 21:
+            return  # one that was cut short has happened
+        status, body = self.daemon.request(
+            "POST", "/datasets/kept/samples?label=circle", {"inputs": SAMPLE_PIXELS})
+        expect(status == 201, "POST samples gave", status, body)
+        self.there[f"/datasets/kept?version={json.loads(body)['version']}"] = None
+
+    def train(self, name, epochs, key=None):
+        key = key or name
+        if name not in self.jobs:
+            status, body = self.daemon.request(
+                "POST", "/jobs", {"model": "m", "dataset": "kept", "architecture": "shapes-cnn",
+                                  "epochs": epochs, "batch_size": 5},
+                {"Idempotency-Key": key})
+            expect(status == 202, "POST /jobs gave", status, body)
+            self.jobs[name] = json.loads(body)["id"]
+        path = f"/jobs/{self.jobs[name]}"
+        job = self.follow(path)
+        if job["state"] == "failed" and self.daemon.faults.acted and not JOBS_RESUME:
+            del self.jobs[name]
+            return self.train(name, epochs, key + "again")
+        expect(job["state"] == "succeeded", path, job["state"], job["error"])
+        self.there[path] = job
+        self.there[f"/models/m/versions/{job['model_version']}/onnx"] = None
+        self.result.update({
+            f"{name} weights_sha256": job["weights_sha256"],
+            f"{name} test_loss": job["test_loss"],
+            f"{name} best_epoch": job["best_epoch"],
+            f"{name} loss": without("seconds", self.daemon.get(path + "/loss")),
+            f"{name} confusion": without("job", self.daemon.get(path + "/confusion")),
+            f"{name} failures": without("link", self.daemon.get(path + "/failures")["failures"]),
+        })
+
+    def follow(self, path):
+        """Waits for a job's end; whatever epochs it showed meanwhile must not change any more."""
+        epoch = 0
+        while True:
+            job = self.daemon.get(path)
+            if job["epoch"] > epoch:
+                epoch = job["epoch"]
+                for row in self.daemon.get(path + "/loss")["epochs"]:
+                    self.see(f"{path}/loss?since_epoch={row['epoch'] - 1}", row)
+            if job["state"] not in ("queued", "running"):
+                return job
+            time.sleep(0.002)
+
+    def see(self, path, row):
+        expect(self.there.setdefault(path, row) == row, path, "became", row)
+
+    def predict(self):
+        status, body = self.daemon.request("POST", "/predict?model=m&scores=all",
+                                           {"inputs": SAMPLE_PIXELS})
+        expect(status == 200, "POST /predict gave", status, body)
+        self.result["scores"] = json.loads(body)["predictions"]
+
+    def delete(self, path):
+        for known in [known for known in self.there if known.startswith(path)]:
+            del self.there[known]
+        status, body = self.daemon.request("DELETE", path)
+        # One that was cut short may have happened.
+        expect(status in (204, 404), "DELETE", path, "gave", status, body)
+        self.gone.add(path)
+
+    def look(self):
+        """Whatever was acknowledged must be there; whatever was deleted must not."""
+        for path, known in self.there.items():
+            status, body = self.daemon.request("GET", path)
+            expect(status == 200, "lost:", path, "gave", status, body)
+            if known is not None:
+                now = json.loads(body)
+                now = now["epochs"][0] if "/loss" in path else now
+                expect(now == known, path, "was", known, "is", now)
+        for path in self.gone:
+            status, body = self.daemon.request("GET", path)
+            expect(status in (404, 405), "came back:", path, status, body)
+
+
+# ---- what must lie on the disk at the end ---------------------------------------------------
+
+def files_below(folder):
+    return {os.path.relpath(os.path.join(parent, name), folder)
+            for parent, _, names in os.walk(folder) for name in names}
+
+
+def check_disk(data):
+    database = sqlite3.connect(f"file:{data}/strided.db?immutable=1", uri=True)
+    try:
+        for pragma, good in (("integrity_check", [("ok",)]), ("foreign_key_check", [])):
+            found = database.execute(f"PRAGMA {pragma}").fetchall()
+            expect(found == good, pragma, found)
+        datasets = database.execute("SELECT name, version, bytes FROM datasets").fetchall()
+        models = database.execute("SELECT name, version, sha256 FROM models").fetchall()
+    finally:
+        database.close()
+    named = {"strided.db", "lock"}
+    for name, version, size in datasets:
+        path = f"datasets/{name}/{version}.safetensors"
+        named.add(path)
+        expect(os.path.getsize(f"{data}/{path}") == size, "half a file:", path)
+    for name, version, sha256 in models:
+        path = f"models/{name}/{version}.onnx"
+        named.add(path)
+        with open(f"{data}/{path}", "rb") as file:
+            expect(hashlib.sha256(file.read()).hexdigest() == sha256, "damaged:", path)
+    there = files_below(data)
+    expect(there == named, "too many:", sorted(there - named), "too few:", sorted(named - there))
+
+
+# ---- one telling ----------------------------------------------------------------------------
+
+def tell(point):
+    """Tells the story, killing at `point` (None: nowhere). Returns the counts of calls, what was
+    killed, and what to compare."""
+    folder = tempfile.mkdtemp(prefix="strided-sweep-",
+                              dir=os.environ.get("TMPDIR", "/dev/shm" if os.path.isdir("/dev/shm")
+                                                 else None))
+    daemon = Daemon(folder)
+    faults = daemon.faults
+    faults.roles = 1 << point.role if point else (1 << len(ROLES)) - 1
+    faults.calls = 1 << CALLS.index("write") if point and point.torn else (1 << len(CALLS)) - 1
+    if point:
+        faults.from_ = faults.until = point.number
+        faults.action = TEAR if point.torn else KILL
+    story = Story(daemon)
+    try:
+        try:
+            daemon.start(faulty=True)
+            story.go_on()
+            daemon.stop()
+        except Gone:
+            daemon.expect_killed()
+        daemon.start(faulty=False)
+        story.look()
+        story.go_on()
+        story.look()
+        daemon.stop()
+        check_disk(daemon.data)
+        killed = (CALLS[faults.acted_call],
+                  faults.acted_path.decode().removeprefix(daemon.data + "/"))
+        return [list(row) for row in faults.counts], killed if faults.acted else None, story.result
+    except Exception as problem:
+        with open(daemon.log, errors="replace") as log:
+            tail = "".join(line for line in log.readlines() if '"request"' not in line)[-1500:]
+        where = faults.acted_path.decode().removeprefix(daemon.data + "/")
+        raise Wrong(f"{point} ({CALLS[faults.acted_call]} {where}): {problem!r}\n{tail}") from None
+    finally:
+        daemon.close()
+        shutil.rmtree(folder)
+
+
+def try_point(point, reference):
+    _, killed, result = tell(point)
+    for key, good in reference.items():
+        expect(result[key] == good, f"{point} {killed}: {key} is {result[key]}, not {good}")
+    return killed
+
+
+def all_points(counts):
+    return [Point(role, number, torn)
+            for role in range(len(ROLES))
+            for torn in (False, True)
+            for number in range(1, 1 + (counts[role][CALLS.index("write")] if torn
+                                        else sum(counts[role])))]
+
+
+def print_table(killed):
+    columns = sorted({(ROLES[point.role], "torn " + call if point.torn else call)
+                      for point, (call, _) in killed.items()})
+    for role, call in columns:
+        count = sum(1 for point, (done, _) in killed.items()
+                    if (ROLES[point.role], "torn " + done if point.torn else done) == (role, call))
+        print(f"  {role} {call}: {count}")
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--all", action="store_true")
+    options.add_argument("--jobs", type=int, default=2)
+    options.add_argument("points", nargs="*", type=Point.parse)
+    chosen = options.parse_args()
+    started = time.monotonic()
+    counts, _, reference = tell(None)
+    points = chosen.points or all_points(counts)
+    total = len(points)
+    if not chosen.all and not chosen.points:
+        points = [points[i * total // SAMPLE] for i in range(min(SAMPLE, total))]
+    killed, failures = {}, 0
+    with concurrent.futures.ThreadPoolExecutor(chosen.jobs) as pool:
+        tries = {pool.submit(try_point, point, reference): point for point in points}
+        for done in concurrent.futures.as_completed(tries):
+            try:
+                if done.result():
+                    killed[tries[done]] = done.result()
+            except Wrong as problem:
+                failures += 1
+                print("FAILED", problem, flush=True)
+    print(f"{len(points)} of {total} kill points, {len(killed)} reached, {failures} failed, "
+          f"{time.monotonic() - started:.1f} s")
+    print_table(killed)
+    # In the words of libcheck, for tests/run.sh.
+    print(f"{100 * (len(points) - failures) // max(1, len(points))}%: Checks: {len(points)}, "
+          f"Failures: {failures}, Errors: 0")
+    return 1 if failures or not killed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
