@@ -38,6 +38,9 @@ struct predict_batch {
 bool predict_body_decode(const struct predict_body *body, const struct cnn_shape *shape,
                          const struct preprocess *pre, struct predict_batch *batch, struct err *e);
 void predict_batch_clear(struct predict_batch *batch);
+/* Whether decoding takes some 100 us at most: by the size, and what a picture's header announces.
+ */
+bool predict_body_is_quick(const struct predict_body *body);
 
 /* Whether the bytes are one whole JSON document, however many numbers its arrays hold. */
 bool predict_body_is_json(const void *bytes, size_t size);

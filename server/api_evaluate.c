@@ -151,6 +151,6 @@ bool api_models_evaluate(struct app *app, const struct http_request *request,
 out:
     cnn_eval_clear(&eval);
     dataset_close(&dataset);
-    registry_release(app->registry, model);
+    model_release(model);
     return ok;
 }

@@ -108,7 +108,7 @@ static void write_version(struct json_writer *w, struct app *app, const struct s
     } else if (damage.code == ERR_UNAVAILABLE) { /* else: just being published or deleted */
         jw_key_bool(w, "damaged", true);
     }
-    registry_release(app->registry, model);
+    model_release(model);
 }
 
 /* The document of one model: its active version, and all. rows are its versions, oldest first. */
@@ -205,7 +205,7 @@ bool api_models_onnx(struct app *app, const struct http_request *request,
         err_set(e, ERR_IO, "cannot open version %d of model '%s': %s", model->version, model->name,
                 strerror(errno));
     }
-    registry_release(app->registry, model);
+    model_release(model);
     return ok;
 }
 

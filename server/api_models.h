@@ -6,7 +6,7 @@
 #include "json_write.h"
 
 /* The version that the path names, else ?model= and ?version=, else the default and active ones.
- * Give it back by registry_release. ERR_UNAVAILABLE instead of ERR_NOT_FOUND while models are
+ * Give it back by model_release. ERR_UNAVAILABLE instead of ERR_NOT_FOUND while models are
  * still being loaded. */
 struct model *api_model_acquire(struct app *app, const struct http_request *request, struct err *e);
 

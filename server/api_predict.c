@@ -1,36 +1,51 @@
-#include <math.h>
+/* A prediction's way, one `struct prediction`:
+ *
+ *   begin    on the HTTP thread: which model, what is asked
+ *   decode   right there when the body is quickly read, else on the codec pool, deferred
+ *   compute  right there when that is quick too and nothing waits, else by the batcher, deferred
+ *   reply    where the scores came up, unless the document is large: then on the codec pool
+ *
+ * One that was never deferred costs no hand-over to another thread.
+ */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "api_datasets.h"
 #include "api_models.h"
 #include "api_query.h"
+#include "clock.h"
 #include "memory.h"
 #include "predict_body.h"
-#include "workspace.h"
+#include "predict_reply.h"
 
-enum { TOP_DEFAULT = 3 };
+enum {
+    TOP_DEFAULT = 3,
+    REPLY_CLASSES_QUICK = 4096, /* written where they came up; about 300 us */
+};
 
-struct predict_options {
+struct options {
     int top;         /* how many classes of each prediction are named */
     bool all_scores; /* and every class's score besides */
     bool raw;        /* only the scores, as float32 */
     enum invert invert;
     enum predict_dtype dtype;
     struct cnn_voxelize voxelize;
+    int timeout_ms;
 };
 
-struct predict_timing {
-    int64_t decode_us, queue_us, compute_us;
+struct prediction {
+    struct app *app;
+    const struct http_request *request;
+    struct http_response *response;
+    struct http_deferred *deferred; /* NULL: the handler has not returned */
+    struct model *model;
+    struct options options;
+    struct predict_body body;
+    struct predict_batch batch;
+    float *scores; /* [batch.count, classes] */
+    int64_t begun_ns, decode_ns;
+    struct batch_task task;
 };
-
-static int64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 /* ---- options ---- */
 
@@ -51,8 +66,7 @@ static bool query_choice(const struct http_request *request, const char *name,
     return err_field(e, ERR_INVALID, name, "expected %s, got '%.40s'", expected, text);
 }
 
-static bool read_options(const struct http_request *request, const struct model *model,
-                         struct predict_options *options, struct err *e)
+static bool read_options(const struct prediction *p, struct options *options, struct err *e)
 {
     static const char *const offers[] = {"application/json", "application/octet-stream", NULL};
     static const char *const scores[] = {"top", "all", NULL};
@@ -60,183 +74,229 @@ static bool read_options(const struct http_request *request, const struct model 
     static const char *const dtypes[] = {"any", "float32", "uint8", NULL};
     _Static_assert(INVERT_AUTO == 0 && INVERT_YES == 1 && INVERT_NO == 2, "order of inverts[]");
     _Static_assert(PREDICT_FLOAT32 == 1 && PREDICT_UINT8 == 2, "order of dtypes[]");
-    const int classes = model->meta.label_count;
+    const int classes = p->model->meta.label_count, longest = p->app->config.predict_timeout_ms;
     int all = 0, invert = INVERT_AUTO, dtype = PREDICT_ANY;
-    options->voxelize = preprocess_voxelize(&model->meta.preprocess);
     options->top = classes < TOP_DEFAULT ? classes : TOP_DEFAULT;
-    if (!api_query_int(request, "top", 1, classes, &options->top, e) ||
-        !query_choice(request, "scores", scores, "all", &all, e) ||
-        !query_choice(request, "invert", inverts, "true, false or auto", &invert, e) ||
-        !query_choice(request, "dtype", dtypes, "float32 or uint8", &dtype, e) ||
-        !api_query_voxelize(request, &options->voxelize, e))
+    options->voxelize = preprocess_voxelize(&p->model->meta.preprocess);
+    options->timeout_ms = longest;
+    if (!api_query_int(p->request, "top", 1, classes, &options->top, e) ||
+        !api_query_int(p->request, "timeout_ms", 1, longest, &options->timeout_ms, e) ||
+        !query_choice(p->request, "scores", scores, "all", &all, e) ||
+        !query_choice(p->request, "invert", inverts, "true, false or auto", &invert, e) ||
+        !query_choice(p->request, "dtype", dtypes, "float32 or uint8", &dtype, e) ||
+        !api_query_voxelize(p->request, &options->voxelize, e))
         return false;
     options->all_scores = all == 1;
     options->invert = (enum invert)invert;
     options->dtype = (enum predict_dtype)dtype;
-    options->raw = http_accept(request, offers) == 1;
+    options->raw = http_accept(p->request, offers) == 1;
     return true;
+}
+
+/* ---- begin and end ---- */
+
+static void prediction_free(struct prediction *p)
+{
+    model_release(p->model);
+    predict_batch_clear(&p->batch);
+    free(p->scores);
+    free(p);
+}
+
+static struct prediction *prediction_new(struct app *app, const struct http_request *request,
+                                         struct http_response *response, struct err *e)
+{
+    struct prediction *p = calloc(1, sizeof *p);
+    if (!p) {
+        err_no_memory(e);
+        return NULL;
+    }
+    p->app = app;
+    p->request = request;
+    p->response = response;
+    p->begun_ns = clock_ns();
+    p->model = api_model_acquire(app, request, e);
+    if (!p->model || !read_options(p, &p->options, e)) {
+        prediction_free(p);
+        return NULL;
+    }
+    p->body = (struct predict_body){
+        .content_type = request->content_type,
+        .bytes = request->body,
+        .size = request->body_size,
+        .invert = p->options.invert,
+        .dtype = p->options.dtype,
+        .voxelize = &p->options.voxelize,
+    };
+    return p;
+}
+
+/* Answers what was deferred, and is gone. */
+static void prediction_answer(struct prediction *p, const struct err *e)
+{
+    http_answer(p->deferred, e);
+    prediction_free(p);
+}
+
+/* ---- reply ---- */
+
+static void fill_figures(const struct prediction *p, struct http_figures *figures)
+{
+    memcpy(figures->model, p->model->name, sizeof figures->model);
+    figures->version = p->model->version;
+    figures->batch = p->task.batch;
+    figures->decode_us = (uint64_t)p->decode_ns / 1000;
+    figures->queue_us = (uint64_t)p->task.queue_ns / 1000;
+    figures->compute_us = (uint64_t)p->task.compute_ns / 1000;
+}
+
+static void write_reply(struct prediction *p)
+{
+    struct http_response *response = p->response;
+    const int64_t start_ns = clock_ns();
+    const int classes = p->model->meta.label_count;
+    if (p->options.raw) {
+        response->content_type = "application/octet-stream";
+        buf_add(&response->body, p->scores,
+                (size_t)p->batch.count * (size_t)classes * sizeof *p->scores);
+    } else {
+        const struct predict_reply reply = {
+            .model = p->model->name,
+            .version = p->model->version,
+            .classes = classes,
+            .labels = p->model->meta.labels,
+            .count = p->batch.count,
+            .scores = p->scores,
+            .top = p->options.top,
+            .all_scores = p->options.all_scores,
+            .decode_us = p->decode_ns / 1000,
+            .queue_us = p->task.queue_ns / 1000,
+            .compute_us = p->task.compute_ns / 1000,
+        };
+        predict_reply_write(&reply, &response->body);
+    }
+    response->figures.encode_us = (uint64_t)(clock_ns() - start_ns) / 1000;
+}
+
+static void reply_on_pool(void *context, bool cancelled)
+{
+    struct prediction *p = context;
+    (void)cancelled; /* the work is done: an answer is all it takes */
+    write_reply(p);
+    prediction_answer(p, NULL);
+}
+
+static bool reply_is_quick(const struct prediction *p)
+{
+    const struct options *o = &p->options;
+    const int named = o->raw ? 0 : o->top + (o->all_scores ? p->model->meta.label_count : 0);
+    return named * p->batch.count <= REPLY_CLASSES_QUICK;
 }
 
 /* ---- computing ---- */
 
-enum { LANES_MAX = 16 }; /* that share one request's samples */
-
-/* As many lanes as the batch is worth; false when there is no memory for one. */
-static bool take_lanes(struct app *app, struct model *model, int samples, struct cnn_lane **lanes,
-                       int *count, struct err *e)
+static void on_computed(struct batch_task *task, const struct err *e)
 {
-    const int most = app->config.threads < LANES_MAX ? app->config.threads : LANES_MAX;
-    const int wanted = cnn_predictor_lanes(model->predictor, samples, most);
-    *count = 0;
-    while (*count < wanted && (lanes[*count] = registry_lane_take(app->registry, model, e)))
-        ++*count;
-    return *count > 0;
+    struct prediction *p = task->context;
+    fill_figures(p, &p->response->figures);
+    if (!e && !reply_is_quick(p) && pool_submit(p->app->codec, reply_on_pool, p))
+        return;
+    if (!e)
+        write_reply(p);
+    prediction_answer(p, e);
 }
 
-/* Scores of the whole batch, [count, classes]. */
-static float *compute(struct app *app, struct model *model, const struct predict_batch *batch,
-                      struct predict_timing *timing, struct err *e)
+static bool client_left(struct batch_task *task)
 {
-    const size_t classes = (size_t)model->meta.label_count;
-    struct cnn_lane *lanes[LANES_MAX];
-    int lane_count;
-    const int64_t start = now_us();
-    float *scores = memory_new((size_t)batch->count * classes, sizeof *scores, e);
-    if (!scores || !take_lanes(app, model, batch->count, lanes, &lane_count, e)) {
-        free(scores);
-        return NULL;
-    }
-    const int64_t taken = now_us();
-    cnn_predict(lanes, lane_count, batch->x, batch->count, scores);
-    cnn_scores(model->net, scores, batch->count);
-    for (int i = 0; i < lane_count; i++)
-        registry_lane_give(app->registry, model, lanes[i]);
-    timing->queue_us = taken - start;
-    timing->compute_us = now_us() - taken;
-    return scores;
+    const struct prediction *p = task->context;
+    return http_client_left(p->deferred);
 }
 
-/* ---- the reply ---- */
-
-/* Highest score first, NaN last, then by class. */
-static int compare_classes(const void *left, const void *right, void *context)
+static bool decode(struct prediction *p, struct err *e)
 {
-    int a = *(const int *)left, b = *(const int *)right;
-    const float *scores = context;
-    float x = isnan(scores[a]) ? -INFINITY : scores[a],
-          y = isnan(scores[b]) ? -INFINITY : scores[b];
-    if (x != y)
-        return x > y ? -1 : 1;
-    return a < b ? -1 : a > b;
-}
-
-static void write_class(struct json_writer *w, const struct model *model, int class, float score)
-{
-    jw_key_string(w, "label", model->meta.labels[class]);
-    jw_key_int(w, "index", class);
-    jw_key(w, "score");
-    jw_float(w, score);
-}
-
-/* order: [classes] of scratch */
-static void write_prediction(struct json_writer *w, const struct model *model, float *scores,
-                             const struct predict_options *options, int *order)
-{
-    int classes = model->meta.label_count;
-    for (int i = 0; i < classes; i++)
-        order[i] = i;
-    qsort_r(order, (size_t)classes, sizeof *order, compare_classes, scores);
-    jw_object(w);
-    write_class(w, model, order[0], scores[order[0]]);
-    jw_key(w, "top");
-    jw_array(w);
-    for (int i = 0; i < options->top; i++) {
-        jw_object(w);
-        write_class(w, model, order[i], scores[order[i]]);
-        jw_object_end(w);
-    }
-    jw_array_end(w);
-    if (options->all_scores) {
-        jw_key(w, "scores");
-        jw_array(w);
-        for (int i = 0; i < classes; i++)
-            jw_float(w, scores[i]);
-        jw_array_end(w);
-    }
-    jw_object_end(w);
-}
-
-static void write_reply(struct buf *out, const struct model *model, float *scores, int count,
-                        const struct predict_options *options, const struct predict_timing *timing,
-                        int *order)
-{
-    struct json_writer w;
-    jw_begin(&w, out);
-    jw_object(&w);
-    jw_key_string(&w, "model", model->name);
-    jw_key_int(&w, "version", model->version);
-    jw_key(&w, "predictions");
-    jw_array(&w);
-    for (int i = 0; i < count; i++)
-        write_prediction(&w, model, scores + (size_t)i * (size_t)model->meta.label_count, options,
-                         order);
-    jw_array_end(&w);
-    jw_key(&w, "timing_us");
-    jw_object(&w);
-    jw_key_int(&w, "decode", timing->decode_us);
-    jw_key_int(&w, "queue", timing->queue_us);
-    jw_key_int(&w, "compute", timing->compute_us);
-    jw_object_end(&w);
-    jw_object_end(&w);
-}
-
-static bool predict(struct app *app, struct model *model, const struct http_request *request,
-                    struct http_response *response, struct err *e)
-{
-    struct predict_options options;
-    struct predict_batch batch = {.count = 0};
-    struct predict_timing timing;
-    float *scores = NULL;
-    int *order = NULL;
-    bool ok = false;
-    size_t classes = (size_t)model->meta.label_count;
-    int64_t start = now_us();
-    if (!read_options(request, model, &options, e))
+    const int64_t start_ns = clock_ns();
+    if (!predict_body_decode(&p->body, &p->model->net->input, &p->model->meta.preprocess, &p->batch,
+                             e))
         return false;
-    const struct predict_body body = {
-        .content_type = request->content_type,
-        .bytes = request->body,
-        .size = request->body_size,
-        .invert = options.invert,
-        .dtype = options.dtype,
-        .voxelize = &options.voxelize,
+    p->decode_ns = clock_ns() - start_ns;
+    p->scores = memory_new((size_t)p->batch.count * (size_t)p->model->meta.label_count,
+                           sizeof *p->scores, e);
+    p->task = (struct batch_task){
+        .model = p->model,
+        .x = p->batch.x,
+        .count = p->batch.count,
+        .scores = p->scores,
+        .deadline_ns = p->begun_ns + (int64_t)p->options.timeout_ms * 1000000,
+        .has_left = client_left,
+        .done = on_computed,
+        .context = p,
     };
-    if (!predict_body_decode(&body, &model->net->input, &model->meta.preprocess, &batch, e))
-        goto out;
-    timing.decode_us = now_us() - start;
-    scores = compute(app, model, &batch, &timing, e);
-    order = memory_new(classes, sizeof *order, e);
-    if (!scores || !order)
-        goto out;
-    if (options.raw) {
-        response->content_type = "application/octet-stream";
-        buf_add(&response->body, scores, (size_t)batch.count * classes * sizeof *scores);
-    } else {
-        write_reply(&response->body, model, scores, batch.count, &options, &timing, order);
+    return p->scores != NULL;
+}
+
+static void submit(struct prediction *p)
+{
+    struct err e;
+    if (!batcher_submit(p->app->batcher, &p->task, &e))
+        prediction_answer(p, &e);
+}
+
+static void decode_on_pool(void *context, bool cancelled)
+{
+    struct prediction *p = context;
+    struct err e;
+    if (cancelled)
+        err_set(&e, ERR_UNAVAILABLE, "the daemon is stopping");
+    if (!cancelled && decode(p, &e))
+        submit(p);
+    else
+        prediction_answer(p, &e);
+}
+
+/* ---- the handler ---- */
+
+/* Deferred before it is handed over: it may be answered before that returns. */
+static bool go_to_pool(struct prediction *p)
+{
+    struct err e;
+    p->deferred = http_defer(p->request, p->response);
+    if (!pool_submit(p->app->codec, decode_on_pool, p)) {
+        err_set(&e, ERR_UNAVAILABLE, "%d large bodies wait to be read already", LIMIT_WORK_QUEUE);
+        prediction_answer(p, &e);
     }
-    ok = true;
-out:
-    free(order);
-    free(scores);
-    predict_batch_clear(&batch);
+    return true;
+}
+
+static bool go_to_batcher(struct prediction *p)
+{
+    p->deferred = http_defer(p->request, p->response);
+    submit(p);
+    return true;
+}
+
+static bool answer_here(struct prediction *p, struct err *e)
+{
+    const bool ok = batcher_run(&p->task, e);
+    fill_figures(p, &p->response->figures);
+    if (ok)
+        write_reply(p);
+    prediction_free(p);
     return ok;
 }
 
 bool api_predict(struct app *app, const struct http_request *request,
                  struct http_response *response, struct err *e)
 {
-    struct model *model = api_model_acquire(app, request, e);
-    bool ok = model && predict(app, model, request, response, e);
-    registry_release(app->registry, model);
-    return ok;
+    struct prediction *p = prediction_new(app, request, response, e);
+    if (!p)
+        return false;
+    if (!predict_body_is_quick(&p->body))
+        return go_to_pool(p);
+    if (!decode(p, e)) {
+        prediction_free(p);
+        return false;
+    }
+    if (!batcher_is_quick(p->model, p->batch.count) || !reply_is_quick(p))
+        return go_to_batcher(p);
+    return answer_here(p, e);
 }

@@ -31,7 +31,7 @@ bool api_models_summary(struct app *app, const struct http_request *request,
     char title[LIMIT_NAME_BYTES + 32];
     snprintf(title, sizeof title, "%s, version %d", model->name, model->version);
     write_summary(request, response, model->net, title);
-    registry_release(app->registry, model);
+    model_release(model);
     return true;
 }
 

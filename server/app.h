@@ -4,9 +4,11 @@
 
 #include <stdatomic.h>
 
+#include "batcher.h"
 #include "config.h"
 #include "events.h"
 #include "jobs.h"
+#include "pool.h"
 #include "registry.h"
 #include "store.h"
 
@@ -15,6 +17,8 @@ struct app {
     struct store *store;
     struct registry *registry;
     struct events *events;
+    struct batcher *batcher;
+    struct pool *codec; /* large bodies of predictions, in and out */
     struct jobs *jobs;
     atomic_bool ready; /* false while loading and draining: /health/ready answers 503 */
     atomic_bool draining;

@@ -31,6 +31,14 @@ static const struct setting {
     {"http-threads", INTEGER, MEMBER(http_threads), 1, 64, "4", "N", "threads that serve HTTP"},
     {"work-threads", INTEGER, MEMBER(work_threads), 1, 64, "4", "N",
      "threads that run requests which take long"},
+    {"infer-threads", INTEGER, MEMBER(infer_threads), 1, CNN_THREADS_MAX, NULL, "N",
+     "threads that compute predictions (default: all cores)"},
+    {"queue-max", INTEGER, MEMBER(queue_max), 1, 1 << 16, "256", "N",
+     "requests that wait for one model; more get 503"},
+    {"batch-delay-us", INTEGER, MEMBER(batch_delay_us), 0, 1000000, "0", "MICROSECONDS",
+     "how long a prediction waits for others to be computed with it"},
+    {"predict-timeout-ms", INTEGER, MEMBER(predict_timeout_ms), 1, 3600000, "30000", "MILLISECONDS",
+     "how long a prediction may wait; then it gets 503"},
     {"drain-s", INTEGER, MEMBER(drain_s), 0, 3600, "10", "SECONDS",
      "how long a stop waits for requests in flight"},
     {"heartbeat-s", INTEGER, MEMBER(heartbeat_s), 1, 3600, "15", "SECONDS",
@@ -119,7 +127,7 @@ static int core_count(void)
 
 static bool set_defaults(struct config *config, struct err *e)
 {
-    *config = (struct config){.threads = core_count()};
+    *config = (struct config){.threads = core_count(), .infer_threads = core_count()};
     for (int i = 0; i < SETTING_COUNT; i++)
         if (settings[i].initial && !set(config, &settings[i], settings[i].initial, e))
             return false;

@@ -16,6 +16,12 @@ struct config {
     int heartbeat_s;     /* how often a quiet stream shows a sign of life; default 15 */
     bool bootstrap;      /* make a first dataset and model in an empty data directory */
     bool access_log;     /* default on */
+
+    /* Predictions. */
+    int infer_threads;      /* that compute them; default: all cores */
+    int queue_max;          /* requests that wait for one model; default 256 */
+    int batch_delay_us;     /* how long the first of a batch waits for others; default 0 */
+    int predict_timeout_ms; /* until one that waits is given up; default 30 000 */
 };
 
 /* Reads argv after the subcommand, the environment and the file named by --config. On failure *e

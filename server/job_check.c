@@ -89,7 +89,7 @@ bool job_check(const struct config *config, struct store *store, struct registry
               job_net_default(request, &dataset, e) &&
               check_net(config, request, &dataset, base, e);
     if (base)
-        registry_release(registry, base);
+        model_release(base);
     dataset_close(&dataset);
     return ok;
 }

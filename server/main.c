@@ -4,10 +4,13 @@
  *
  *   main          starts everything, then waits for SIGTERM or SIGINT and stops everything
  *   http 1..N     libmicrohttpd's threads (--http-threads): read requests, run fast handlers, send
- *                 responses; never wait for computing                                     http.c
- *   pool 1..N     --work-threads: run handlers that take long (predict, evaluate, datasets); an
- *                 evaluation, and a prediction with much to compute, forks an OpenMP team
- *                 of --threads from here                                                  pool.c
+ *                 responses; compute a prediction only where handing it over costs more    http.c
+ *   pool 1..N     --work-threads: run handlers that take long (evaluate, datasets); an evaluation
+ *                 forks an OpenMP team of --threads from here                             pool.c
+ *   codec 1..N    --infer-threads: read large bodies of predictions and write large replies
+ *                                                                                         pool.c
+ *   infer 1..N    --infer-threads: compute predictions, several requests' together     batcher.c
+ *   clock         drops predictions that have waited too long                          batcher.c
  *   scheduler     starts one worker at a time, reads its progress, stores it, publishes    jobs.c
  *   events        tells who watches jobs what has happened, answers long polls         events.c
  *   worker        a process of its own, `strided worker`, one a job; it reads the job on standard
@@ -99,6 +102,18 @@ static void block_stop_signals(sigset_t *stop)
     signal(SIGXFSZ, SIG_IGN); /* a file past its limit is an error of write(2) */
 }
 
+static bool open_predictions(struct app *app, struct err *e)
+{
+    const struct batcher_options options = {
+        .threads = app->config.infer_threads,
+        .queue_max = app->config.queue_max,
+        .delay_us = app->config.batch_delay_us,
+    };
+    app->batcher = batcher_new(&options, e);
+    app->codec = pool_new(app->config.infer_threads, LIMIT_WORK_QUEUE, e);
+    return app->batcher && app->codec;
+}
+
 static bool open_app(struct app *app, struct err *e)
 {
     char path[4400];
@@ -110,10 +125,10 @@ static bool open_app(struct app *app, struct err *e)
         return false;
     if (!sweep_run(app->store, e))
         return false;
-    app->registry = registry_new(app->store);
+    app->registry = registry_new(app->store, app->config.infer_threads);
     if (!app->registry)
         return err_no_memory(e);
-    if (!registry_load(app->registry, e))
+    if (!registry_load(app->registry, e) || !open_predictions(app, e))
         return false;
     app->events = events_new(app->store, app->config.heartbeat_s, e);
     if (!app->events)
@@ -127,6 +142,8 @@ static void close_app(struct app *app)
     if (app->jobs)
         jobs_free(app->jobs);
     events_free(app->events);
+    pool_free(app->codec);
+    batcher_free(app->batcher);
     if (app->registry)
         registry_free(app->registry);
     if (app->store)
@@ -163,6 +180,7 @@ static int serve_http(struct app *app, int listen_fd, int port, const sigset_t *
     wait_for_stop(stop);
     atomic_store(&app->draining, true);
     events_stop(app->events);
+    batcher_drain(app->batcher, app->config.drain_s);
     http_stop(server, app->config.drain_s);
     log_event(LOG_INFO, "stopped", NULL);
     return EXIT_SUCCESS;

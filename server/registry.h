@@ -2,31 +2,19 @@
  *
  * The table is guarded by one mutex held only for look-ups and swaps, so that no request waits. A
  * version is immutable once loaded; whoever acquired it may use it until release, also after a
- * newer one took its place or it was deleted. Each version is prepared on load and keeps a pool of
- * lanes.
+ * newer one took its place or it was deleted.
  */
 #ifndef STRIDED_REGISTRY_H
 #define STRIDED_REGISTRY_H
 
-#include "files.h"
-#include "model_meta.h"
-#include "predictor.h"
+#include "model.h"
 #include "store.h"
 
 struct registry;
-struct model { /* one loaded version; read-only */
-    char name[LIMIT_NAME_BYTES + 1];
-    int version;
-    struct cnn_net *net;
-    struct cnn_predictor *predictor; /* the net, prepared */
-    struct model_meta meta;          /* as many labels as the net has outputs */
-    char sha256[65];
-    uint64_t bytes;              /* of the file */
-    char path[FILES_PATH_BYTES]; /* its ONNX file */
-};
 
-struct registry *registry_new(struct store *store); /* NULL: out of memory */
-void registry_free(struct registry *registry);      /* NULL is fine; nothing may be acquired */
+/* lanes: how many are made and warmed up before a version serves. NULL: out of memory. */
+struct registry *registry_new(struct store *store, int lanes);
+void registry_free(struct registry *registry); /* NULL is fine */
 /* Loads what the catalogue lists; a file that is missing or damaged is logged and left out. */
 bool registry_load(struct registry *registry, struct err *e);
 
@@ -43,14 +31,10 @@ void registry_serve(struct registry *registry, struct model *model);   /* takes 
 void registry_discard(struct registry *registry, struct model *model); /* and its file */
 
 /* name NULL or "": the only model there is, or the one named "default"; ERR_NOT_FOUND says which
- * names exist. version 0 = the active one; ERR_UNAVAILABLE if that could not be loaded. */
+ * names exist. version 0 = the active one; ERR_UNAVAILABLE if that could not be loaded.
+ * Give it back by model_release. */
 struct model *registry_acquire(struct registry *registry, const char *name, int version,
                                struct err *e);
-void registry_release(struct registry *registry, struct model *model);
-
-/* A lane of this version's predictor, from its pool; give it back after use. Give takes NULL. */
-struct cnn_lane *registry_lane_take(struct registry *registry, struct model *model, struct err *e);
-void registry_lane_give(struct registry *registry, struct model *model, struct cnn_lane *lane);
 
 /* version 0 = all. ERR_NOT_FOUND if there is none; a new newest becomes active. */
 bool registry_delete(struct registry *registry, const char *name, int version, struct err *e);

@@ -10,10 +10,10 @@ const struct route routes[] = {
     {"GET", "/version", api_version, 0, false},
     {"GET", "/openapi.json", api_openapi, 0, false},
 
-    {"POST", "/predict", api_predict, LIMIT_PREDICT_BODY_BYTES, true},
-    {"POST", "/models/{model}/predict", api_predict, LIMIT_PREDICT_BODY_BYTES, true},
+    {"POST", "/predict", api_predict, LIMIT_PREDICT_BODY_BYTES, false},
+    {"POST", "/models/{model}/predict", api_predict, LIMIT_PREDICT_BODY_BYTES, false},
     {"POST", "/models/{model}/versions/{version}/predict", api_predict, LIMIT_PREDICT_BODY_BYTES,
-     true},
+     false},
 
     {"GET", "/models", api_models_list, 0, false},
     {"GET", "/models/{model}", api_models_get, 0, false},

@@ -426,6 +426,45 @@ START_TEST(types_we_do_not_read_are_named)
 }
 END_TEST
 
+static bool quick(const char *type, const void *bytes, size_t size)
+{
+    const struct predict_body body = {.content_type = type, .bytes = bytes, .size = size};
+    return predict_body_is_quick(&body);
+}
+
+START_TEST(bodies_that_take_long_are_told_by_their_first_bytes)
+{
+    static const char numbers[80 << 10] = "{\"inputs\": [1,2,3", picture[] = "{\"image\": \"";
+    static const char raw[300 << 10] = "", mesh[] = "OFF\n3 1 0\n";
+    const char *stream = "application/octet-stream";
+    ck_assert(quick("application/json", numbers, 60 << 10));
+    ck_assert(quick(NULL, numbers, 60 << 10));
+    ck_assert(!quick("application/json", numbers, sizeof numbers));
+    ck_assert(!quick("application/json", picture, sizeof picture));
+    ck_assert(quick("application/json", "{ \"inputs\" :\n[[[-1", 18));
+    ck_assert(!quick("application/json", "{\"inputs\":[{\"mesh\":", 20));
+    ck_assert(!quick("application/json", "{\"inputs\":[[", 13));
+    ck_assert(quick(stream, raw, 200 << 10));
+    ck_assert(!quick(stream, raw, sizeof raw));
+    ck_assert(!quick(stream, mesh, sizeof mesh));
+    ck_assert(!quick("text/plain", mesh, sizeof mesh));
+    ck_assert(!quick("multipart/form-data; boundary=x", "--x", 3));
+    ck_assert(!quick(NULL, "", 0));
+}
+END_TEST
+
+START_TEST(pictures_take_as_long_as_their_headers_say)
+{
+    /* Signature, then IHDR of 100 x 100 and of 1000 x 1000, 8 bit grey. */
+    uint8_t png[33] = {0x89, 'P', 'N', 'G', 13, 10, 26,  10, 0, 0, 0,   13, 'I',
+                       'H',  'D', 'R', 0,   0,  0,  100, 0,  0, 0, 100, 8};
+    ck_assert(quick("image/png", png, sizeof png));
+    png[18] = png[22] = 3;
+    ck_assert(!quick("image/png", png, sizeof png));
+    ck_assert(!quick("image/png", png, 20));
+}
+END_TEST
+
 TEST_PROGRAM("proto_predict", json_numbers_nest_as_one_sample_or_a_batch,
              json_numbers_are_the_input_as_it_is, shapes_with_channels_and_depth_are_matched_whole,
              json_of_the_wrong_size_says_both_numbers, json_that_is_not_a_request_is_refused,
@@ -436,4 +475,5 @@ TEST_PROGRAM("proto_predict", json_numbers_nest_as_one_sample_or_a_batch,
              too_many_samples_are_refused, a_batch_that_grows_past_memory_is_refused,
              a_picture_is_known_by_its_bytes_whatever_the_type, pictures_in_base64_are_one_or_many,
              parts_of_every_kind_make_one_batch, a_broken_part_is_named,
-             types_we_do_not_read_are_named)
+             types_we_do_not_read_are_named, bodies_that_take_long_are_told_by_their_first_bytes,
+             pictures_take_as_long_as_their_headers_say)

@@ -20,7 +20,7 @@ static void begin(void)
     ck_assert_msg(files_open(root, &error), "%s", error.detail);
     snprintf(path, sizeof path, "%s/strided.db", root);
     store = store_open(path, &error);
-    registry = registry_new(store);
+    registry = registry_new(store, 1);
     ck_assert(store && registry);
 }
 
@@ -76,7 +76,7 @@ START_TEST(staged_model_is_not_served_before_it_is_stored)
     ck_assert_int_eq(error.code, ERR_NOT_FOUND);
     ck_assert_int_eq(access(model->path, F_OK), 0);
     registry_serve(registry, model);
-    registry_release(registry, registry_acquire(registry, "m", 1, &error));
+    model_release(registry_acquire(registry, "m", 1, &error));
     end();
 }
 END_TEST
@@ -119,13 +119,13 @@ START_TEST(acquired_version_outlives_its_deletion)
     ck_assert_ptr_nonnull(model);
     ck_assert(registry_delete(registry, "m", 0, &error));
     ck_assert_ptr_null(registry_acquire(registry, "m", 0, &error));
-    struct cnn_lane *lane = registry_lane_take(registry, model, &error);
+    struct cnn_lane *lane = model_lane_take(model, &error);
     float out[8];
     ck_assert_ptr_nonnull(lane);
     cnn_predict(&lane, 1, (const float[]){1, 2, 3, 4}, 1, out);
     ck_assert_float_eq(out[2], 3);
-    registry_lane_give(registry, model, lane);
-    registry_release(registry, model);
+    model_lane_give(model, lane);
+    model_release(model);
     end();
 }
 END_TEST
@@ -171,14 +171,14 @@ START_TEST(lanes_are_reused)
     begin();
     publish();
     struct model *model = registry_acquire(registry, "m", 0, &error);
-    struct cnn_lane *first = registry_lane_take(registry, model, &error);
-    struct cnn_lane *second = registry_lane_take(registry, model, &error);
+    struct cnn_lane *first = model_lane_take(model, &error);
+    struct cnn_lane *second = model_lane_take(model, &error);
     ck_assert_ptr_ne(first, second);
-    registry_lane_give(registry, model, first);
-    ck_assert_ptr_eq(registry_lane_take(registry, model, &error), first);
-    registry_lane_give(registry, model, first);
-    registry_lane_give(registry, model, second);
-    registry_release(registry, model);
+    model_lane_give(model, first);
+    ck_assert_ptr_eq(model_lane_take(model, &error), first);
+    model_lane_give(model, first);
+    model_lane_give(model, second);
+    model_release(model);
     end();
 }
 END_TEST
@@ -191,14 +191,14 @@ static void *predict_all_along(void *served)
     struct err e;
     do {
         struct model *model = registry_acquire(registry, "m", 0, &e);
-        struct cnn_lane *lane = model ? registry_lane_take(registry, model, &e) : NULL;
+        struct cnn_lane *lane = model ? model_lane_take(model, &e) : NULL;
         float out[8];
         if (!lane)
             return NULL;
         cnn_predict(&lane, 1, (const float[]){5, 6, 7, 8}, 1, out);
         bool right = out[0] == 5 && out[1] == 6 && out[2] == 7;
-        registry_lane_give(registry, model, lane);
-        registry_release(registry, model);
+        model_lane_give(model, lane);
+        model_release(model);
         if (!right)
             return NULL;
         ++*(long *)served;
@@ -227,7 +227,7 @@ START_TEST(versions_come_and_go_under_running_predictions)
     }
     struct model *model = registry_acquire(registry, "m", 0, &error);
     ck_assert_int_eq(model->version, VERSIONS);
-    registry_release(registry, model);
+    model_release(model);
     end();
 }
 END_TEST
