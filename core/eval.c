@@ -129,19 +129,8 @@ static void judge(struct pass *pass)
         judge_chunk(pass, chunk);
 }
 
-static uint32_t fill_confusion(const struct pass *pass, struct cnn_eval *eval)
-{
-    uint32_t correct = 0;
-    for (uint32_t i = 0; i < pass->n; i++) {
-        uint16_t actual = pass->samples->labels[pass_sample(pass, i)];
-        eval->confusion[(size_t)actual * (size_t)pass->classes + pass->predicted[i]]++;
-        correct += actual == pass->predicted[i];
-    }
-    return correct;
-}
-
 /* Most confident first, then by sample; NaN last. */
-static int compare_failures(const void *a, const void *b)
+static int compare_scores(const void *a, const void *b)
 {
     const struct cnn_failure *left = a, *right = b;
     float left_score = isnan(left->score) ? -1 : left->score;
@@ -151,47 +140,90 @@ static int compare_failures(const void *a, const void *b)
     return (left->sample > right->sample) - (left->sample < right->sample);
 }
 
-/* Every failure in order; the caller frees. */
-static struct cnn_failure *sorted_failures(const struct pass *pass, uint32_t count, struct err *e)
+/* By cell of the matrix, and within one as above. */
+static int compare_cells(const void *a, const void *b)
 {
-    struct cnn_failure *failures = memory_new(count, sizeof *failures, e);
-    if (!failures)
+    const struct cnn_failure *left = a, *right = b;
+    if (left->actual != right->actual)
+        return left->actual < right->actual ? -1 : 1;
+    if (left->predicted != right->predicted)
+        return left->predicted < right->predicted ? -1 : 1;
+    return compare_scores(a, b);
+}
+
+/* How each sample was judged, right or wrong, by cell; the caller frees. */
+static struct cnn_failure *judged_samples(const struct pass *pass, struct err *e)
+{
+    struct cnn_failure *judged = memory_new(pass->n, sizeof *judged, e);
+    if (!judged)
         return NULL;
-    uint32_t found = 0;
     for (uint32_t i = 0; i < pass->n; i++) {
         uint32_t sample = pass_sample(pass, i);
-        if (pass->samples->labels[sample] == pass->predicted[i])
-            continue;
-        failures[found++] = (struct cnn_failure){
+        judged[i] = (struct cnn_failure){
             .sample = sample,
             .actual = pass->samples->labels[sample],
             .predicted = pass->predicted[i],
             .score = pass->confidence[i],
         };
     }
-    qsort(failures, count, sizeof *failures, compare_failures);
-    return failures;
+    qsort(judged, pass->n, sizeof *judged, compare_cells);
+    return judged;
 }
 
-/* Keeps the first `kept` of `wrong` failures, and runs the net once more for all their scores: a
- * table of every sample's scores could be gigabytes. */
-static bool keep_failures(const struct pass *pass, uint32_t wrong, uint32_t kept,
-                          struct cnn_eval *eval, struct err *e)
+/* Matrix, samples and accuracy. Moves the failures to the front, in order; returns how many. */
+static uint32_t fill_matrix(const struct pass *pass, struct cnn_failure *judged,
+                            struct cnn_eval *eval)
+{
+    uint32_t wrong = 0;
+    for (uint32_t i = 0; i < pass->n; i++) {
+        const struct cnn_failure one = judged[i];
+        eval->confusion[(size_t)one.actual * (size_t)pass->classes + one.predicted]++;
+        eval->samples[i] = one.sample;
+        if (one.actual != one.predicted)
+            judged[wrong++] = one;
+    }
+    eval->accuracy = (double)(pass->n - wrong) / pass->n;
+    qsort(judged, wrong, sizeof *judged, compare_scores);
+    return wrong;
+}
+
+/* Keeps the first `kept` failures, and runs the net once more for all their scores: a table of
+ * every sample's scores could be gigabytes. */
+static bool keep_failures(const struct pass *pass, const struct cnn_failure *failures,
+                          uint32_t kept, struct cnn_eval *eval, struct err *e)
 {
     size_t row = (size_t)pass->classes;
-    struct cnn_failure *all = sorted_failures(pass, wrong, e);
-    if (!all)
-        return false;
     eval->failures = memory_new(kept, sizeof *eval->failures, e);
     eval->failure_scores = memory_new(kept, row * sizeof(float), e);
-    if (eval->failures && eval->failure_scores) {
-        memcpy(eval->failures, all, kept * sizeof *all);
-        eval->failure_count = (int)kept;
-        for (uint32_t i = 0; i < kept; i++)
-            run_net(pass, pass->lanes[0], &all[i].sample, 0, 1, eval->failure_scores + i * row);
+    if (!eval->failures || !eval->failure_scores)
+        return false;
+    memcpy(eval->failures, failures, kept * sizeof *failures);
+    eval->failure_count = (int)kept;
+    for (uint32_t i = 0; i < kept; i++)
+        run_net(pass, pass->lanes[0], &failures[i].sample, 0, 1, eval->failure_scores + i * row);
+    return true;
+}
+
+static bool fill_eval(const struct pass *pass, int failures_max, struct cnn_eval *eval,
+                      struct err *e)
+{
+    size_t classes = (size_t)pass->classes;
+    eval->count = pass->n;
+    eval->classes = pass->classes;
+    for (uint32_t chunk = 0; chunk <= (pass->n - 1) / pass->chunk; chunk++)
+        eval->loss += pass->losses[chunk];
+    eval->loss /= pass->n;
+    struct cnn_failure *judged = judged_samples(pass, e);
+    eval->confusion = memory_new(classes * classes, sizeof *eval->confusion, e);
+    eval->samples = memory_new(pass->n, sizeof *eval->samples, e);
+    bool ok = judged && eval->confusion && eval->samples;
+    if (ok) {
+        uint32_t wrong = fill_matrix(pass, judged, eval);
+        uint32_t kept = wrong < (uint32_t)failures_max ? wrong : (uint32_t)failures_max;
+        ok = kept == 0 || keep_failures(pass, judged, kept, eval, e);
     }
-    free(all);
-    return eval->failures && eval->failure_scores;
+    free(judged);
+    return ok;
 }
 
 bool cnn_evaluate(const struct cnn_net *net, const struct cnn_samples *samples,
@@ -212,22 +244,11 @@ bool cnn_evaluate(const struct cnn_net *net, const struct cnn_samples *samples,
     if (pass.n == 0)
         return err_set(e, ERR_INVALID, "there are no samples to evaluate");
 
-    bool done = false;
-    size_t classes = (size_t)samples->classes;
-    if (!pass_init(&pass, threads, e) ||
-        !(eval->confusion = memory_new(classes * classes, sizeof *eval->confusion, e)))
-        goto out;
-    judge(&pass);
-    for (uint32_t chunk = 0; chunk <= (pass.n - 1) / pass.chunk; chunk++)
-        eval->loss += pass.losses[chunk];
-    eval->loss /= pass.n;
-    eval->count = pass.n;
-    eval->classes = samples->classes;
-    uint32_t correct = fill_confusion(&pass, eval), wrong = pass.n - correct;
-    eval->accuracy = (double)correct / pass.n;
-    uint32_t kept = wrong < (uint32_t)failures_max ? wrong : (uint32_t)failures_max;
-    done = kept == 0 || keep_failures(&pass, wrong, kept, eval, e);
-out:
+    bool done = pass_init(&pass, threads, e);
+    if (done) {
+        judge(&pass);
+        done = fill_eval(&pass, failures_max, eval, e);
+    }
     pass_clear(&pass);
     if (!done)
         cnn_eval_clear(eval);
@@ -237,6 +258,7 @@ out:
 void cnn_eval_clear(struct cnn_eval *eval)
 {
     free(eval->confusion);
+    free(eval->samples);
     free(eval->failures);
     free(eval->failure_scores);
     *eval = (struct cnn_eval){0};
@@ -264,4 +286,33 @@ void cnn_confusion_metrics(const uint32_t *confusion, int classes,
             .support = (uint32_t)actual,
         };
     }
+}
+
+static void add_metrics(struct cnn_class_metrics *sum, const struct cnn_class_metrics *one,
+                        double weight)
+{
+    sum->precision += one->precision * weight;
+    sum->recall += one->recall * weight;
+    sum->f1 += one->f1 * weight;
+    sum->support += one->support;
+}
+
+static void divide_metrics(struct cnn_class_metrics *sum, double weights)
+{
+    sum->precision /= weights;
+    sum->recall /= weights;
+    sum->f1 /= weights;
+}
+
+void cnn_confusion_means(const struct cnn_class_metrics *metrics, int classes,
+                         struct cnn_class_metrics *macro, struct cnn_class_metrics *weighted)
+{
+    *macro = *weighted = (struct cnn_class_metrics){0};
+    for (int c = 0; c < classes; c++) {
+        add_metrics(macro, &metrics[c], 1);
+        add_metrics(weighted, &metrics[c], metrics[c].support);
+    }
+    divide_metrics(macro, classes);
+    if (weighted->support > 0)
+        divide_metrics(weighted, weighted->support);
 }

@@ -20,7 +20,10 @@ struct cnn_eval {
     uint32_t count;
     int classes;
     uint32_t *confusion; /* [classes, classes]: rows actual, columns predicted; sums to count */
-    int failure_count;   /* at most failures_max; most confident first, then by sample */
+    /* [count]: the samples behind the cells, cell after cell as in the matrix, each cell's most
+     * confident first, then by position in the split. */
+    uint32_t *samples;
+    int failure_count; /* at most failures_max; most confident first, then by sample */
     struct cnn_failure *failures;
     float *failure_scores; /* [failure_count, classes] */
 };
@@ -41,5 +44,9 @@ struct cnn_class_metrics {
 };
 void cnn_confusion_metrics(const uint32_t *confusion, int classes,
                            struct cnn_class_metrics *metrics);
+/* Their means over all classes, each counting the same (macro) or as often as it has samples
+ * (weighted; 0 when there are none); support is the number of samples, at most 2^32 - 1. */
+void cnn_confusion_means(const struct cnn_class_metrics *metrics, int classes,
+                         struct cnn_class_metrics *macro, struct cnn_class_metrics *weighted);
 
 #endif

@@ -20,8 +20,9 @@ enum {
     CNN_EPOCHS_MAX = 100000,
     CNN_BATCH_MAX = 16384,
     CNN_THREADS_MAX = 256,
-    CNN_SAMPLES_MAX = 1 << 26, /* samples of one split */
-    CNN_FAILURES_MAX = 1000,   /* misclassified samples kept of one evaluation */
+    CNN_SAMPLES_MAX = 1 << 26,      /* samples of one split */
+    CNN_FAILURES_MAX = 1000,        /* misclassified samples kept of one evaluation */
+    CNN_CELL_SAMPLES_MAX = 1 << 18, /* an evaluation of more keeps no samples behind its cells */
     CNN_CLASS_WEIGHT_MAX = 1000000,
     CNN_ZOOM_MAX = 10,   /* augmentation: size, and its inverse */
     CNN_NOISE_MAX = 100, /* augmentation: deviation */
@@ -61,9 +62,10 @@ enum {
     LIMIT_MODEL_FILE_BYTES = 1 << 30,
     LIMIT_GENERATED_SAMPLES = 1000000,
     LIMIT_JOBS_QUEUED = 10000,
-    LIMIT_LOSS_POINTS = 1000, /* batch points in one /loss reply */
-    LIMIT_WATCHES = 512,      /* clients that watch jobs; half of the connections */
-    LIMIT_WAIT_S = 3600,      /* of one long poll */
+    LIMIT_LOSS_POINTS = 1000,         /* batch points in one /loss reply */
+    LIMIT_JOB_CELL_SAMPLES = 1 << 22, /* behind the cells of a job's epochs; 16 MiB */
+    LIMIT_WATCHES = 512,              /* clients that watch jobs; half of the connections */
+    LIMIT_WAIT_S = 3600,              /* of one long poll */
     LIMIT_TOOL_ELEMENTS = 1 << 16,
 };
 

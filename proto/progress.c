@@ -1,6 +1,6 @@
 /* DESIGN: one table says which members each message has, so that what is written is what is read.
- * Matrices and scores travel as text inside one JSON string ("3 0 1 ..."): a confusion matrix may
- * have a million cells, which would make a million nodes of a tree. */
+ * Matrices, samples and scores travel as text inside one JSON string ("3 0 1 ..."): a confusion
+ * matrix may have a million cells, which would make a million nodes of a tree. */
 #include "progress.h"
 
 #include <cJSON.h>
@@ -104,6 +104,7 @@ static void write_eval(struct json_writer *w, const struct cnn_eval *eval)
 {
     struct buf numbers = {0};
     size_t cells = (size_t)eval->classes * (size_t)eval->classes;
+    uint32_t samples = eval->samples && eval->count <= CNN_CELL_SAMPLES_MAX ? eval->count : 0;
     jw_key(w, "val");
     jw_object(w);
     jw_key_double(w, "loss", eval->loss);
@@ -113,6 +114,10 @@ static void write_eval(struct json_writer *w, const struct cnn_eval *eval)
     for (size_t i = 0; i < cells; i++)
         buf_fmt(&numbers, "%u ", eval->confusion[i]);
     jw_key_string(w, "confusion", buf_text(&numbers));
+    numbers.size = 0;
+    for (uint32_t i = 0; i < samples; i++)
+        buf_fmt(&numbers, "%u ", eval->samples[i]);
+    jw_key_string(w, "samples", buf_text(&numbers));
     jw_key_int(w, "failure_count", eval->failure_count);
     numbers.size = 0;
     for (int i = 0; i < eval->failure_count; i++) {
@@ -254,6 +259,26 @@ static bool read_confusion(const char *text, struct cnn_eval *eval, struct err *
     return true;
 }
 
+/* An empty text where there are too many. */
+static bool read_samples(const char *text, struct cnn_eval *eval, struct err *e)
+{
+    if (!*text)
+        return true;
+    if (eval->count > CNN_CELL_SAMPLES_MAX)
+        return err_field(e, ERR_INVALID, "samples", "more than %d samples", CNN_CELL_SAMPLES_MAX);
+    eval->samples = memory_new(eval->count, sizeof *eval->samples, e);
+    if (!eval->samples)
+        return false;
+    for (uint32_t i = 0; i < eval->count; i++) {
+        uint64_t sample;
+        if (!take_uint(&text, UINT32_MAX, &sample))
+            return err_field(e, ERR_INVALID, "samples", "broken sample %u of %u", i, eval->count);
+        eval->samples[i] = (uint32_t)sample;
+    }
+    return *text == '\0' ||
+           err_field(e, ERR_INVALID, "samples", "more than %u samples", eval->count);
+}
+
 static bool take_failure(const char **text, const struct cnn_eval *eval, int i)
 {
     struct cnn_failure *failure = &eval->failures[i];
@@ -287,9 +312,10 @@ static bool read_failures(const char *text, int count, struct cnn_eval *eval, st
 
 static bool read_eval(const cJSON *json, struct cnn_eval *eval, struct err *e)
 {
-    static const char *const keys[] = {"loss",      "accuracy",      "count",    "classes",
-                                       "confusion", "failure_count", "failures", NULL};
-    const char *confusion = NULL, *failures = NULL;
+    static const char *const keys[] = {"loss",          "accuracy",  "count",
+                                       "classes",       "confusion", "samples",
+                                       "failure_count", "failures",  NULL};
+    const char *confusion = NULL, *samples = NULL, *failures = NULL;
     int64_t count, classes, failure_count;
     if (!json_is_object(json, "", e) || !json_only(json, keys, e) ||
         !read_double(json, "loss", &eval->loss, e) ||
@@ -298,13 +324,14 @@ static bool read_eval(const cJSON *json, struct cnn_eval *eval, struct err *e)
         !read_int(json, "classes", 1, CNN_CLASSES_MAX, &classes, e) ||
         !read_int(json, "failure_count", 0, CNN_FAILURES_MAX, &failure_count, e) ||
         !json_get_string(json, "confusion", &confusion, e) ||
+        !json_get_string(json, "samples", &samples, e) ||
         !json_get_string(json, "failures", &failures, e))
         return false;
-    if (!confusion || !failures)
-        return missing(confusion ? "failures" : "confusion", e);
+    if (!confusion || !samples || !failures)
+        return missing(!confusion ? "confusion" : !samples ? "samples" : "failures", e);
     eval->count = (uint32_t)count;
     eval->classes = (int)classes;
-    return read_confusion(confusion, eval, e) &&
+    return read_confusion(confusion, eval, e) && read_samples(samples, eval, e) &&
            read_failures(failures, (int)failure_count, eval, e);
 }
 

@@ -60,6 +60,29 @@ static void write_totals(struct json_writer *w, const struct report_confusion *c
     jw_key_double(w, "accuracy", total ? (double)correct / (double)total : NAN);
 }
 
+static void write_metrics(struct json_writer *w, const struct cnn_class_metrics *metrics)
+{
+    jw_key_double(w, "precision", metrics->precision);
+    jw_key_double(w, "recall", metrics->recall);
+    jw_key_double(w, "f1", metrics->f1);
+    jw_key_int(w, "support", metrics->support);
+}
+
+static void write_means(struct json_writer *w, const struct report_confusion *c,
+                        const struct cnn_class_metrics *metrics)
+{
+    struct cnn_class_metrics macro, weighted;
+    cnn_confusion_means(metrics, c->classes, &macro, &weighted);
+    jw_key(w, "macro");
+    jw_object(w);
+    write_metrics(w, &macro);
+    jw_object_end(w);
+    jw_key(w, "weighted");
+    jw_object(w);
+    write_metrics(w, &weighted);
+    jw_object_end(w);
+}
+
 static void write_per_class(struct json_writer *w, const struct report_confusion *c,
                             const struct cnn_class_metrics *metrics)
 {
@@ -68,10 +91,7 @@ static void write_per_class(struct json_writer *w, const struct report_confusion
     for (int i = 0; i < c->classes; i++) {
         jw_object(w);
         jw_key_string(w, "label", c->labels[i]);
-        jw_key_double(w, "precision", metrics[i].precision);
-        jw_key_double(w, "recall", metrics[i].recall);
-        jw_key_double(w, "f1", metrics[i].f1);
-        jw_key_int(w, "support", metrics[i].support);
+        write_metrics(w, &metrics[i]);
         jw_object_end(w);
     }
     jw_array_end(w);
@@ -94,6 +114,7 @@ void report_confusion_members(struct json_writer *w, const struct report_confusi
     write_matrix(w, c, divisors);
     write_totals(w, c);
     write_per_class(w, c, metrics);
+    write_means(w, c, metrics);
 out:
     free(divisors);
     free(metrics);

@@ -12,14 +12,15 @@ struct report_confusion {
     int classes;
     char *const *labels;             /* [classes], borrowed */
     const uint32_t *confusion;       /* [classes, classes], borrowed */
-    enum report_normalize normalize; /* ?normalize=true|pred|all; total and per_class stay counts */
+    enum report_normalize normalize; /* ?normalize=true|pred|all; the rest stays as of counts */
     const char *title;               /* of the SVG; may be NULL */
 };
 
 /* All writers append; out of memory is left in the buffer (buf_ok). */
 
 /* The members of {"labels","matrix","total","accuracy","per_class":[{"label","precision","recall",
- * "f1","support"}]}, without the braces; accuracy is null when total is 0. */
+ * "f1","support"}],"macro":{"precision",...},"weighted":{...}}, without the braces; accuracy is
+ * null when total is 0. */
 void report_confusion_members(struct json_writer *w, const struct report_confusion *c);
 /* First line ",label,label,...", then one line an actual class; RFC 4180 quoting, and labels that
  * a spreadsheet would take for a formula are prefixed with '. */

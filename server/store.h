@@ -140,6 +140,17 @@ struct store_confusion {
 };
 bool store_job_confusion(struct store *store, int64_t id, int epoch,
                          struct store_confusion *confusion, struct err *e);
+/* The samples behind one cell of a matrix, most confident first. ERR_NOT_FOUND also where they are
+ * not kept: of too large an evaluation (CNN_CELL_SAMPLES_MAX), of an epoch long past. */
+struct store_cell {
+    int actual, predicted, offset, limit; /* asked for; not negative */
+    int epoch;
+    char split[16];
+    uint32_t total, count;
+    uint32_t *samples; /* [count] of `total`, from `offset` on: places in the split; free it */
+};
+bool store_job_cell(struct store *store, int64_t id, int epoch, struct store_cell *cell,
+                    struct err *e);
 bool store_job_set_labels(struct store *store, int64_t id, char *const *labels, int count,
                           struct err *e);
 bool store_job_labels(struct store *store, int64_t id, char ***labels, int *count,

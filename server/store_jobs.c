@@ -262,9 +262,10 @@ static bool insert_evaluation(struct store *store, int64_t id, const struct prog
 {
     const struct cnn_eval *eval = &done->val;
     size_t cells = (size_t)eval->classes * (size_t)eval->classes;
-    if (!sql_run(store, e, "INSERT INTO evaluations VALUES (?, ?, ?, ?, ?)", "litib", id,
+    if (!sql_run(store, e, "INSERT INTO evaluations VALUES (?, ?, ?, ?, ?, ?)", "litibb", id,
                  done->best_epoch, done->split, eval->classes, eval->confusion,
-                 cells * sizeof(uint32_t)))
+                 cells * sizeof(uint32_t), eval->samples,
+                 eval->samples ? eval->count * sizeof(uint32_t) : 0))
         return false;
     if (strcmp(done->split, "test") == 0 &&
         !sql_run(store, e, "UPDATE jobs SET test_loss = ?, test_accuracy = ? WHERE id = ?", "ddl",

@@ -2,10 +2,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "limits.h"
 #include "store.h"
 #include "store_sql.h"
 
 /* ---- epochs and batches ---- */
+
+/* The samples behind the cells are kept of a job's newest epochs, within LIMIT_JOB_CELL_SAMPLES:
+ * each epoch that comes takes the place of one. */
+static bool drop_old_samples(struct store *store, int64_t id, int epoch, const struct cnn_eval *val,
+                             struct err *e)
+{
+    if (!val || !val->samples)
+        return true;
+    return sql_run(store, e, "UPDATE epochs SET samples = NULL WHERE job = ? AND epoch = ?", "li",
+                   id, epoch - (int)(LIMIT_JOB_CELL_SAMPLES / val->count));
+}
 
 static bool insert_epoch(struct store *store, int64_t id, const struct progress *epoch,
                          struct err *e)
@@ -13,11 +25,15 @@ static bool insert_epoch(struct store *store, int64_t id, const struct progress 
     /* Without an evaluation: no figures, no matrix. */
     const struct cnn_eval *val = epoch->has_val ? &epoch->val : NULL;
     size_t cells = val ? (size_t)val->classes * (size_t)val->classes : 0;
+    size_t samples = val && val->samples ? val->count : 0;
     double val_loss = val ? val->loss : NAN, val_accuracy = val ? val->accuracy : NAN;
-    return sql_run(store, e, "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                   "lidddddtib", id, epoch->epoch, epoch->loss, epoch->accuracy, val_loss,
+    return sql_run(store, e,
+                   "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                   "lidddddtibb", id, epoch->epoch, epoch->loss, epoch->accuracy, val_loss,
                    val_accuracy, epoch->seconds, val ? epoch->split : "", val ? val->classes : 0,
-                   val ? val->confusion : NULL, cells * sizeof(uint32_t)) &&
+                   val ? val->confusion : NULL, cells * sizeof(uint32_t), val ? val->samples : NULL,
+                   samples * sizeof(uint32_t)) &&
+           drop_old_samples(store, id, epoch->epoch, val, e) &&
            sql_run(store, e,
                    "UPDATE jobs SET epoch = ?, loss = ?, accuracy = ?, val_loss = ?,"
                    " val_accuracy = ? WHERE id = ?",
@@ -115,32 +131,101 @@ static bool read_confusion(struct sqlite3_stmt *stmt, struct store_confusion *co
     return confusion->confusion != NULL;
 }
 
-bool store_job_confusion(struct store *store, int64_t id, int epoch,
-                         struct store_confusion *confusion, struct err *e)
+/* Stands at the row of epoch, classes, split, confusion, samples; NULL when there is none. */
+static struct sqlite3_stmt *find_confusion(struct store *store, int64_t id, int epoch,
+                                           struct err *e)
 {
-    bool ok = false;
-    store_lock(store);
     /* Epoch 0 asks for the final evaluation, which sorts before every epoch's. */
     struct sqlite3_stmt *stmt =
         sql_query(store, e,
-                  "SELECT epoch, classes, split, confusion FROM"
-                  " (SELECT 1 AS final, epoch, classes, split, confusion FROM evaluations"
+                  "SELECT epoch, classes, split, confusion, samples FROM"
+                  " (SELECT 1 AS final, epoch, classes, split, confusion, samples FROM evaluations"
                   "  WHERE job = ?1 AND ?2 = 0 UNION ALL"
-                  "  SELECT 0, epoch, classes, split, confusion FROM epochs"
+                  "  SELECT 0, epoch, classes, split, confusion, samples FROM epochs"
                   "  WHERE job = ?1 AND ?2 IN (0, epoch) AND confusion IS NOT NULL)"
                   " ORDER BY final DESC, epoch DESC LIMIT 1",
                   "li", id, epoch);
-    if (stmt) {
-        enum sql_step step = sql_next(store, stmt, e);
-        if (step == SQL_ROW)
-            ok = read_confusion(stmt, confusion, e);
-        else if (step == SQL_DONE && epoch == 0)
-            err_set(e, ERR_NOT_FOUND, "job %lld has no confusion matrix", (long long)id);
-        else if (step == SQL_DONE)
-            err_set(e, ERR_NOT_FOUND, "job %lld has no confusion matrix of epoch %d", (long long)id,
-                    epoch);
+    if (!stmt)
+        return NULL;
+    enum sql_step step = sql_next(store, stmt, e);
+    if (step == SQL_ROW)
+        return stmt;
+    if (step == SQL_DONE && epoch == 0)
+        err_set(e, ERR_NOT_FOUND, "job %lld has no confusion matrix", (long long)id);
+    else if (step == SQL_DONE)
+        err_set(e, ERR_NOT_FOUND, "job %lld has no confusion matrix of epoch %d", (long long)id,
+                epoch);
+    sql_reset(stmt);
+    return NULL;
+}
+
+bool store_job_confusion(struct store *store, int64_t id, int epoch,
+                         struct store_confusion *confusion, struct err *e)
+{
+    store_lock(store);
+    struct sqlite3_stmt *stmt = find_confusion(store, id, epoch, e);
+    bool ok = stmt && read_confusion(stmt, confusion, e);
+    if (stmt)
         sql_reset(stmt);
+    store_unlock(store);
+    return ok;
+}
+
+/* Of all samples, cell after cell, those of one cell; of them [offset, offset + limit). */
+static bool cut_cell(const struct store_confusion *confusion, const char *samples, size_t size,
+                     struct store_cell *cell, struct err *e)
+{
+    size_t n = (size_t)confusion->classes * (size_t)confusion->classes;
+    size_t at = (size_t)cell->actual * (size_t)confusion->classes + (size_t)cell->predicted;
+    uint64_t first = 0, all = 0;
+    for (size_t i = 0; i < n; i++) {
+        first += i < at ? confusion->confusion[i] : 0;
+        all += confusion->confusion[i];
     }
+    if (size != all * sizeof(uint32_t))
+        return err_set(e, ERR_IO, "database: samples of %zu bytes for %llu", size,
+                       (unsigned long long)all);
+    cell->total = confusion->confusion[at];
+    uint32_t offset = (uint32_t)cell->offset < cell->total ? (uint32_t)cell->offset : cell->total;
+    uint32_t rest = cell->total - offset;
+    cell->count = (uint32_t)cell->limit < rest ? (uint32_t)cell->limit : rest;
+    cell->samples = malloc(cell->count * sizeof(uint32_t) + 1);
+    if (!cell->samples)
+        return err_no_memory(e);
+    memcpy(cell->samples, samples + (first + offset) * sizeof(uint32_t),
+           cell->count * sizeof(uint32_t));
+    return true;
+}
+
+static bool read_cell(struct sqlite3_stmt *stmt, int64_t id, struct store_cell *cell, struct err *e)
+{
+    struct store_confusion confusion = {.epoch = 0};
+    size_t size;
+    if (!read_confusion(stmt, &confusion, e))
+        return false;
+    cell->epoch = confusion.epoch;
+    memcpy(cell->split, confusion.split, sizeof cell->split);
+    const char *samples = sql_blob(stmt, 4, &size);
+    bool ok;
+    if (cell->actual >= confusion.classes || cell->predicted >= confusion.classes)
+        ok = err_set(e, ERR_INVALID, "there are %d classes", confusion.classes);
+    else if (!samples)
+        ok = err_set(e, ERR_NOT_FOUND, "job %lld keeps no samples of epoch %d", (long long)id,
+                     cell->epoch);
+    else
+        ok = cut_cell(&confusion, samples, size, cell, e);
+    free(confusion.confusion);
+    return ok;
+}
+
+bool store_job_cell(struct store *store, int64_t id, int epoch, struct store_cell *cell,
+                    struct err *e)
+{
+    store_lock(store);
+    struct sqlite3_stmt *stmt = find_confusion(store, id, epoch, e);
+    bool ok = stmt && read_cell(stmt, id, cell, e);
+    if (stmt)
+        sql_reset(stmt);
     store_unlock(store);
     return ok;
 }

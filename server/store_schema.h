@@ -70,6 +70,11 @@ static const char *const store_migrations[] = {
     " job_events WHERE job = new.job AND epoch = new.epoch AND epoch > 0)"
     " BEGIN INSERT INTO job_events SELECT new.job, max(number) + 1, new.epoch, 1,"
     " strftime('%Y-%m-%dT%H:%M:%SZ', 'now') FROM job_events WHERE job = new.job; END;",
+
+    /* samples: [sum of confusion] of little-endian u32, see struct cnn_eval; null where there are
+     * too many. */
+    "ALTER TABLE epochs ADD COLUMN samples BLOB;"
+    "ALTER TABLE evaluations ADD COLUMN samples BLOB;",
 };
 
 #endif

@@ -104,6 +104,42 @@ START_TEST(failures_are_the_misclassified_most_confident_first)
 }
 END_TEST
 
+/* Cell after cell of the matrix: as many of its samples as it counts. */
+START_TEST(samples_stand_behind_their_cells_most_confident_first)
+{
+    struct cnn_samples samples = small_samples();
+    struct cnn_net *net = small_net(SMALL_PLAIN);
+    struct cnn_workspace *ws;
+    const float *out = run_all(net, &samples, &ws);
+    struct cnn_eval eval = evaluate(net, &samples, NULL, 0, 2, 0);
+    bool listed[SMALL_SAMPLES] = {false};
+    uint32_t at = 0;
+    for (int cell = 0; cell < SMALL_CLASSES * SMALL_CLASSES; cell++) {
+        int predicted = cell % SMALL_CLASSES;
+        float before = INFINITY;
+        for (uint32_t i = 0; i < eval.confusion[cell]; i++, at++) {
+            uint32_t sample = eval.samples[at];
+            float scores[SMALL_CLASSES];
+            ck_assert_uint_lt(sample, SMALL_SAMPLES);
+            ck_assert(!listed[sample]);
+            listed[sample] = true;
+            memcpy(scores, out + sample * SMALL_CLASSES, sizeof scores);
+            ck_assert_int_eq(samples.labels[sample], cell / SMALL_CLASSES);
+            ck_assert_int_eq(cnn_argmax(scores, SMALL_CLASSES), predicted);
+            cnn_scores(net, scores, 1);
+            ck_assert_float_le(scores[predicted], before + 1e-6f);
+            before = scores[predicted];
+        }
+    }
+    ck_assert_uint_eq(at, SMALL_SAMPLES);
+    cnn_eval_clear(&eval);
+    ck_assert_ptr_null(eval.samples);
+    cnn_workspace_free(ws);
+    cnn_net_free(net);
+    small_samples_clear(&samples);
+}
+END_TEST
+
 START_TEST(equal_scores_are_listed_by_sample)
 {
     struct cnn_samples samples = small_samples();
@@ -134,6 +170,13 @@ START_TEST(index_picks_samples_and_failures_name_their_place_in_the_split)
     ck_assert_int_eq(wrong.failure_count, all.failure_count);
     for (uint32_t i = 0; i < n; i++)
         ck_assert_uint_eq(wrong.failures[i].sample, index[i]);
+    /* The matrix has the same cells off its diagonal, with the same samples. */
+    for (uint32_t cell = 0, in_all = 0, in_wrong = 0; cell < SMALL_CLASSES * SMALL_CLASSES;
+         cell++) {
+        for (uint32_t i = 0; i < wrong.confusion[cell]; i++)
+            ck_assert_uint_eq(wrong.samples[in_wrong++], all.samples[in_all + i]);
+        in_all += all.confusion[cell];
+    }
     cnn_eval_clear(&all);
     cnn_eval_clear(&wrong);
     cnn_net_free(net);
@@ -152,6 +195,7 @@ START_TEST(same_bits_with_1_2_3_and_8_threads)
         ck_assert_mem_eq(&first.loss, &again.loss, sizeof first.loss);
         ck_assert_mem_eq(first.confusion, again.confusion,
                          SMALL_CLASSES * SMALL_CLASSES * sizeof *first.confusion);
+        ck_assert_mem_eq(first.samples, again.samples, first.count * sizeof *first.samples);
         ck_assert_mem_eq(first.failures, again.failures, 20 * sizeof *first.failures);
         ck_assert_mem_eq(first.failure_scores, again.failure_scores,
                          20 * SMALL_CLASSES * sizeof(float));
@@ -186,6 +230,25 @@ START_TEST(precision_recall_and_f1_of_a_matrix_by_hand)
         ck_assert_double_eq_tol(metrics[c].f1, expected[c].f1, 1e-15);
         ck_assert_uint_eq(metrics[c].support, expected[c].support);
     }
+}
+END_TEST
+
+START_TEST(means_count_classes_the_same_or_by_their_samples)
+{
+    static const struct cnn_class_metrics metrics[] = {
+        {0.5, 1, 0.25, 30}, {1, 0.5, 0.75, 10}, {0, 0, 0, 0}};
+    struct cnn_class_metrics macro, weighted;
+    cnn_confusion_means(metrics, 3, &macro, &weighted);
+    ck_assert_double_eq_tol(macro.precision, 0.5, 1e-15);
+    ck_assert_double_eq_tol(macro.recall, 0.5, 1e-15);
+    ck_assert_double_eq_tol(macro.f1, 1. / 3, 1e-15);
+    ck_assert_uint_eq(macro.support, 40);
+    ck_assert_double_eq_tol(weighted.precision, 0.625, 1e-15);
+    ck_assert_double_eq_tol(weighted.recall, 0.875, 1e-15);
+    ck_assert_double_eq_tol(weighted.f1, 0.375, 1e-15);
+    ck_assert_uint_eq(weighted.support, 40);
+    cnn_confusion_means(metrics + 2, 1, &macro, &weighted);
+    ck_assert_double_eq(weighted.recall, 0);
 }
 END_TEST
 
@@ -227,8 +290,11 @@ START_TEST(weights_that_are_not_finite_give_a_loss_that_is_not)
 END_TEST
 
 TEST_PROGRAM("core_eval", loss_accuracy_and_confusion_are_those_of_the_outputs,
-             failures_are_the_misclassified_most_confident_first, equal_scores_are_listed_by_sample,
+             failures_are_the_misclassified_most_confident_first,
+             samples_stand_behind_their_cells_most_confident_first,
+             equal_scores_are_listed_by_sample,
              index_picks_samples_and_failures_name_their_place_in_the_split,
              same_bits_with_1_2_3_and_8_threads, precision_recall_and_f1_of_a_matrix_by_hand,
+             means_count_classes_the_same_or_by_their_samples,
              no_samples_and_other_shapes_are_refused,
              weights_that_are_not_finite_give_a_loss_that_is_not)

@@ -10,7 +10,8 @@
 #include "memory.h"
 #include "progress.h"
 
-/* An evaluation of count = sum of the cells, with failures of sample i. */
+/* An evaluation of count = sum of the cells, with samples behind them unless there are too many,
+ * and failures of sample i. */
 static void fill_eval(struct cnn_eval *eval, int classes, int failures)
 {
     struct err e;
@@ -19,6 +20,10 @@ static void fill_eval(struct cnn_eval *eval, int classes, int failures)
     eval->confusion = memory_new(n * n, sizeof(uint32_t), &e);
     for (size_t i = 0; i < n * n; i++)
         eval->count += eval->confusion[i] = (uint32_t)(i % 7);
+    if (eval->count <= CNN_CELL_SAMPLES_MAX)
+        eval->samples = memory_new(eval->count, sizeof(uint32_t), &e);
+    for (uint32_t i = 0; eval->samples && i < eval->count; i++)
+        eval->samples[i] = eval->count - 1 - i;
     eval->failure_count = failures;
     eval->failures = memory_new((size_t)failures, sizeof *eval->failures, &e);
     eval->failure_scores = memory_new((size_t)failures * n, sizeof(float), &e);
@@ -61,6 +66,9 @@ static void same_eval(const struct cnn_eval *a, const struct cnn_eval *b)
     ck_assert_uint_eq(a->count, b->count);
     ck_assert_int_eq(a->classes, b->classes);
     ck_assert_mem_eq(a->confusion, b->confusion, n * n * sizeof *a->confusion);
+    ck_assert_int_eq(a->samples != NULL, b->samples != NULL);
+    if (a->samples)
+        ck_assert_mem_eq(a->samples, b->samples, a->count * sizeof *a->samples);
     ck_assert_int_eq(a->failure_count, b->failure_count);
     for (int i = 0; i < a->failure_count; i++) {
         ck_assert_uint_eq(a->failures[i].sample, b->failures[i].sample);
@@ -172,6 +180,28 @@ START_TEST(test_done_is_carried_with_failures)
 }
 END_TEST
 
+/* As many samples as are kept, and one more, where they are left out. */
+START_TEST(test_samples_are_carried_up_to_their_limit)
+{
+    for (uint32_t more = 0; more <= 1; more++) {
+        struct progress back, done = {.type = PROGRESS_DONE, .has_val = true};
+        struct err e;
+        done.val = (struct cnn_eval){.count = CNN_CELL_SAMPLES_MAX + more, .classes = 1};
+        done.val.confusion = memory_new(1, sizeof(uint32_t), &e);
+        done.val.confusion[0] = done.val.count;
+        done.val.samples = memory_new(done.val.count, sizeof(uint32_t), &e);
+        done.val.samples[done.val.count - 1] = UINT32_MAX;
+        carry(&done, &back);
+        ck_assert_uint_eq(back.val.count, done.val.count);
+        ck_assert_int_eq(back.val.samples == NULL, more == 1);
+        if (!more)
+            same_eval(&done.val, &back.val);
+        progress_clear(&back);
+        progress_clear(&done);
+    }
+}
+END_TEST
+
 /* As large as the limits allow: more numbers than a JSON document may hold values. */
 START_TEST(test_the_largest_evaluation_is_carried)
 {
@@ -231,15 +261,16 @@ static void refused(const char *text, const char *field, const char *why)
 }
 
 /* DONE with an evaluation of two classes, as these texts say. */
-static void val_refused(const char *count, const char *confusion, int failure_count,
-                        const char *failures, const char *field, const char *why)
+static void val_refused(const char *count, const char *confusion, const char *samples,
+                        int failure_count, const char *failures, const char *field, const char *why)
 {
     char text[1024];
     snprintf(text, sizeof text,
              "{\"type\":\"done\",\"split\":\"test\",\"best_epoch\":1,\"stopped_early\":false,"
              "\"weights_sha256\":\"\",\"val\":{\"loss\":0,\"accuracy\":0,\"count\":%s,"
-             "\"classes\":2,\"confusion\":\"%s\",\"failure_count\":%d,\"failures\":\"%s\"}}",
-             count, confusion, failure_count, failures);
+             "\"classes\":2,\"confusion\":\"%s\",\"samples\":\"%s\",\"failure_count\":%d,"
+             "\"failures\":\"%s\"}}",
+             count, confusion, samples, failure_count, failures);
     if (why) {
         refused(text, field, why);
         return;
@@ -272,26 +303,34 @@ END_TEST
 
 START_TEST(test_broken_evaluations_are_refused)
 {
-    val_refused("10", "1 2 3 4 ", 1, "7 0 1 0.5 0.5 0.5 ", NULL, NULL);
-    val_refused("10", "1 2 3 4 ", 0, "", NULL, NULL);
-    val_refused("11", "1 2 3 4 ", 0, "", "val.confusion", "do not sum to 11");
-    val_refused("10", "1 2 3 ", 0, "", "val.confusion", "broken count 3 of 4");
-    val_refused("10", "1 2 3 4 0 ", 0, "", "val.confusion", "do not sum");
-    val_refused("10", "1 2 3 4", 0, "", "val.confusion", "broken count 3 of 4");
-    val_refused("10", "-1 2 3 4 ", 0, "", "val.confusion", "broken count 0 of 4");
-    val_refused("10", "1 2 3 4294967296 ", 0, "", "val.confusion", "broken count 3 of 4");
-    val_refused("-1", "1 2 3 4 ", 0, "", "val.count", "got -1");
-    val_refused("10", "1 2 3 4 ", 1, "", "val.failures", "broken failure 0 of 1");
-    val_refused("10", "1 2 3 4 ", 1, "7 2 1 0.5 0.5 0.5 ", "val.failures", "broken failure");
-    val_refused("10", "1 2 3 4 ", 1, "7 0 2 0.5 0.5 0.5 ", "val.failures", "broken failure");
-    val_refused("10", "1 2 3 4 ", 1, "7 0 1 0.5 0.5 ", "val.failures", "broken failure");
-    val_refused("10", "1 2 3 4 ", 0, "7 0 1 0.5 0.5 0.5 ", "val.failures", "more than 0 failures");
-    val_refused("10", "1 2 3 4 ", 1001, "", "val.failure_count", "got 1001");
+    val_refused("10", "1 2 3 4 ", "", 1, "7 0 1 0.5 0.5 0.5 ", NULL, NULL);
+    val_refused("10", "1 2 3 4 ", "", 0, "", NULL, NULL);
+    val_refused("11", "1 2 3 4 ", "", 0, "", "val.confusion", "do not sum to 11");
+    val_refused("10", "1 2 3 ", "", 0, "", "val.confusion", "broken count 3 of 4");
+    val_refused("10", "1 2 3 4 0 ", "", 0, "", "val.confusion", "do not sum");
+    val_refused("10", "1 2 3 4", "", 0, "", "val.confusion", "broken count 3 of 4");
+    val_refused("10", "-1 2 3 4 ", "", 0, "", "val.confusion", "broken count 0 of 4");
+    val_refused("10", "1 2 3 4294967296 ", "", 0, "", "val.confusion", "broken count 3 of 4");
+    val_refused("-1", "1 2 3 4 ", "", 0, "", "val.count", "got -1");
+    val_refused("3", "1 1 1 0 ", "7 4294967295 7 ", 0, "", NULL, NULL);
+    val_refused("3", "1 1 1 0 ", "1 2 ", 0, "", "val.samples", "broken sample 2 of 3");
+    val_refused("3", "1 1 1 0 ", "1 2 4294967296 ", 0, "", "val.samples", "broken sample 2 of 3");
+    val_refused("3", "1 1 1 0 ", "1 2 x ", 0, "", "val.samples", "broken sample 2 of 3");
+    val_refused("3", "1 1 1 0 ", "1 2 3 4 ", 0, "", "val.samples", "more than 3 samples");
+    val_refused("262145", "262145 0 0 0 ", "1 ", 0, "", "val.samples", "more than 262144 samples");
+    val_refused("10", "1 2 3 4 ", "", 1, "", "val.failures", "broken failure 0 of 1");
+    val_refused("10", "1 2 3 4 ", "", 1, "7 2 1 0.5 0.5 0.5 ", "val.failures", "broken failure");
+    val_refused("10", "1 2 3 4 ", "", 1, "7 0 2 0.5 0.5 0.5 ", "val.failures", "broken failure");
+    val_refused("10", "1 2 3 4 ", "", 1, "7 0 1 0.5 0.5 ", "val.failures", "broken failure");
+    val_refused("10", "1 2 3 4 ", "", 0, "7 0 1 0.5 0.5 0.5 ", "val.failures",
+                "more than 0 failures");
+    val_refused("10", "1 2 3 4 ", "", 1001, "", "val.failure_count", "got 1001");
 }
 END_TEST
 
 TEST_PROGRAM("proto_progress", test_start_is_carried, test_stopped_is_carried,
              test_batch_is_carried, test_epoch_is_carried_with_and_without_evaluation,
-             test_done_is_carried_with_failures, test_the_largest_evaluation_is_carried,
+             test_done_is_carried_with_failures, test_samples_are_carried_up_to_their_limit,
+             test_the_largest_evaluation_is_carried,
              test_failure_is_carried_whatever_its_text_holds, test_a_line_cut_anywhere_is_refused,
              test_broken_messages_are_refused, test_broken_evaluations_are_refused)

@@ -57,7 +57,11 @@ START_TEST(test_confusion_json_has_counts_and_metrics)
                 "{\"label\":\"a\",\"precision\":0.5,\"recall\":0.75,\"f1\":0.6,\"support\":4},"
                 "{\"label\":\"b\",\"precision\":0.8,\"recall\":0.6666666666666666,\"f1\":");
     holds(text, "{\"label\":\"c\",\"precision\":0,\"recall\":0,\"f1\":0,\"support\":1},"
-                "{\"label\":\"d\",\"precision\":0,\"recall\":0,\"f1\":0,\"support\":0}]}");
+                "{\"label\":\"d\",\"precision\":0,\"recall\":0,\"f1\":0,\"support\":0}],"
+                "\"macro\":{\"precision\":0.325,\"recall\":0.35416666666666663,\"f1\":");
+    holds(text, ",\"support\":11},\"weighted\":{\"precision\":0.6181818181818183,\"recall\":"
+                "0.6363636363636364,\"f1\":");
+    holds(text, ",\"support\":11}}");
     free(text);
 }
 END_TEST

@@ -283,6 +283,8 @@ START_TEST(reports_that_are_not_there_yet_are_not_found)
     post_job(&daemon, ENDLESS, queued);
     struct reply reply = client_get(&daemon, "/jobs/2/confusion");
     reply_expect_problem(&reply, 404, "no confusion matrix");
+    reply = client_get(&daemon, "/jobs/2/confusion/samples?actual=0&predicted=0");
+    reply_expect_problem(&reply, 404, "no confusion matrix");
     reply = client_get(&daemon, "/jobs/2/failures");
     reply_expect_problem(&reply, 404, "no failures");
     reply = client_get(&daemon, "/jobs/1/failures");
@@ -291,6 +293,155 @@ START_TEST(reports_that_are_not_there_yet_are_not_found)
     ck_assert_int_eq(cJSON_GetArraySize(member(loss, "epochs")), 0);
     ck_assert_int_eq(cJSON_GetArraySize(member(loss, "batches")), 0);
     cJSON_Delete(loss);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+/* ---- the samples behind the cells ---- */
+
+/* How many samples a cell has at this path; each is checked. `seen` marks them, the first is
+ * `first`. */
+static int list_cell(const struct daemon *daemon, const char *path, const char *actual,
+                     bool seen[TEST], int *first)
+{
+    cJSON *cell = get_json(daemon, path, "");
+    const cJSON *sample;
+    *first = -1;
+    ck_assert_str_eq(text(cell, "actual"), actual);
+    ck_assert_str_eq(text(cell, "split"), "test");
+    cJSON_ArrayForEach(sample, member(cell, "samples"))
+    {
+        char link[64];
+        int number_in_split = (int)number(sample, "sample");
+        ck_assert_int_lt(number_in_split, TEST);
+        ck_assert(!seen[number_in_split]);
+        seen[number_in_split] = true;
+        *first = *first < 0 ? number_in_split : *first;
+        /* Classes alternate, so a sample's number tells what it is. */
+        ck_assert_str_eq(actual, number_in_split % 2 ? "circle" : "square");
+        snprintf(link, sizeof link, "/datasets/shapes/samples/test/%d?version=1", number_in_split);
+        ck_assert_str_eq(text(sample, "link"), link);
+    }
+    int count = cJSON_GetArraySize(member(cell, "samples"));
+    ck_assert_int_eq((int)number(cell, "total"), count);
+    cJSON_Delete(cell);
+    return count;
+}
+
+/* Every cell of the matrix with this query has as many samples as it counts; together they are
+ * the whole split. */
+static void expect_cells(const struct daemon *daemon, const char *epoch)
+{
+    static const char *const labels[] = {"square", "circle"};
+    bool seen[TEST] = {false};
+    char path[128];
+    int all = 0, first;
+    snprintf(path, sizeof path, "/jobs/1/confusion?%s", epoch);
+    cJSON *report = get_json(daemon, path, "");
+    for (int actual = 0; actual < 2; actual++)
+        for (int predicted = 0; predicted < 2; predicted++) {
+            snprintf(path, sizeof path, "/jobs/1/confusion/samples?actual=%s&predicted=%d&%s",
+                     labels[actual], predicted, epoch);
+            int count = list_cell(daemon, path, labels[actual], seen, &first);
+            ck_assert_int_eq(count, (int)cell(member(report, "matrix"), actual, predicted));
+            all += count;
+        }
+    ck_assert_int_eq(all, TEST);
+    cJSON_Delete(report);
+}
+
+START_TEST(every_cell_tells_its_samples)
+{
+    struct daemon daemon = make_job();
+    expect_cells(&daemon, "");
+    expect_cells(&daemon, "epoch=1");
+    expect_cells(&daemon, "epoch=2");
+    /* Also later. */
+    daemon_restart(&daemon, one_thread);
+    expect_cells(&daemon, "");
+    expect_cells(&daemon, "epoch=1");
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(wrong_samples_of_a_cell_are_its_failures)
+{
+    struct daemon daemon = make_job();
+    bool seen[TEST] = {false};
+    int first;
+    int count = list_cell(&daemon, "/jobs/1/confusion/samples?actual=square&predicted=circle",
+                          "square", seen, &first);
+    cJSON *report = get_json(&daemon, "/jobs/1/failures?actual=square", "");
+    const cJSON *failure, *failures = member(report, "failures");
+    ck_assert_int_gt(count, 0);
+    ck_assert_int_eq(count, cJSON_GetArraySize(failures));
+    ck_assert_int_eq(first, (int)number(cJSON_GetArrayItem(failures, 0), "sample"));
+    cJSON_ArrayForEach(failure, failures) ck_assert(seen[(int)number(failure, "sample")]);
+    cJSON_Delete(report);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(samples_of_a_cell_come_in_pages)
+{
+    struct daemon daemon = make_job();
+    cJSON *whole = get_json(&daemon, "/jobs/1/confusion/samples?actual=1&predicted=1", "");
+    const cJSON *all = member(whole, "samples");
+    int count = cJSON_GetArraySize(all), at = 0;
+    ck_assert_int_gt(count, 3);
+    while (at < count) {
+        char path[128];
+        snprintf(path, sizeof path,
+                 "/jobs/1/confusion/samples?actual=1&predicted=1&limit=3&offset=%d", at);
+        cJSON *page = get_json(&daemon, path, "");
+        const cJSON *sample;
+        ck_assert_int_eq((int)number(page, "offset"), at);
+        ck_assert_int_eq((int)number(page, "total"), count);
+        cJSON_ArrayForEach(sample, member(page, "samples")) ck_assert_int_eq(
+            (int)number(sample, "sample"), (int)number(cJSON_GetArrayItem(all, at++), "sample"));
+        cJSON_Delete(page);
+    }
+    ck_assert_int_eq(at, count);
+    cJSON_Delete(whole);
+    cJSON *past =
+        get_json(&daemon, "/jobs/1/confusion/samples?actual=1&predicted=1&offset=2147483647", "");
+    ck_assert_int_eq(cJSON_GetArraySize(member(past, "samples")), 0);
+    cJSON_Delete(past);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(the_cell_asked_for_is_checked)
+{
+    struct daemon daemon = make_job();
+    expect_field(&daemon, "/jobs/1/confusion/samples?predicted=1", "actual", "missing 'actual'");
+    expect_field(&daemon, "/jobs/1/confusion/samples?actual=1", "predicted", "missing 'predicted'");
+    expect_field(&daemon, "/jobs/1/confusion/samples?actual=2&predicted=1", "actual",
+                 "no class '2'");
+    expect_field(&daemon, "/jobs/1/confusion/samples?actual=1&predicted=1&limit=1001", "limit", "");
+    expect_field(&daemon, "/jobs/1/confusion/samples?actual=1&predicted=1&offset=-1", "offset", "");
+    expect_field(&daemon, "/jobs/1/confusion/samples?actual=1&predicted=1&epoch=0", "epoch", "");
+    struct reply reply =
+        client_get(&daemon, "/jobs/1/confusion/samples?actual=1&predicted=1&epoch=3");
+    reply_expect_problem(&reply, 404, "no confusion matrix of epoch 3");
+    reply = client_get(&daemon, "/jobs/2/confusion/samples?actual=1&predicted=1");
+    reply_expect_problem(&reply, 404, "no job 2");
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(averages_are_those_of_the_classes)
+{
+    struct daemon daemon = make_job();
+    cJSON *report = get_json(&daemon, "/jobs/1/confusion", "");
+    const cJSON *classes = member(report, "per_class"), *macro = member(report, "macro"),
+                *weighted = member(report, "weighted");
+    const cJSON *a = cJSON_GetArrayItem(classes, 0), *b = cJSON_GetArrayItem(classes, 1);
+    ck_assert_double_eq_tol(number(macro, "f1"), (number(a, "f1") + number(b, "f1")) / 2, 1e-12);
+    /* Weighted by the samples, recall is accuracy. */
+    ck_assert_double_eq_tol(number(weighted, "recall"), number(report, "accuracy"), 1e-12);
+    ck_assert_int_eq((int)number(weighted, "support"), TEST);
+    cJSON_Delete(report);
     daemon_stop(&daemon);
 }
 END_TEST
@@ -404,6 +555,9 @@ TEST_PROGRAM("server_reports", loss_lists_epochs_and_fixed_points_between,
              confusion_counts_every_test_sample_once,
              confusion_normalized_by_rows_columns_or_all_sums_to_one,
              confusion_of_an_epoch_is_that_epochs, confusion_comes_as_csv_and_as_a_picture,
-             reports_that_are_not_there_yet_are_not_found, failures_are_the_matrix_off_its_diagonal,
-             failures_filters_are_checked, held_out_samples_are_judged_when_there_is_no_test_split,
+             reports_that_are_not_there_yet_are_not_found, every_cell_tells_its_samples,
+             wrong_samples_of_a_cell_are_its_failures, samples_of_a_cell_come_in_pages,
+             the_cell_asked_for_is_checked, averages_are_those_of_the_classes,
+             failures_are_the_matrix_off_its_diagonal, failures_filters_are_checked,
+             held_out_samples_are_judged_when_there_is_no_test_split,
              a_dataset_with_nothing_to_judge_on_still_trains)

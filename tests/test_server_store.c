@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "limits.h"
 #include "store.h"
 
 static char root[256], path[300];
@@ -736,6 +737,59 @@ START_TEST(confusion_is_the_final_one_or_that_of_an_epoch)
 }
 END_TEST
 
+/* An epoch of one class, whose samples are numbered down from the last. */
+static void add_large_epoch(int64_t id, int epoch, uint32_t count)
+{
+    uint32_t *samples = malloc(count * sizeof *samples);
+    struct progress p = {.type = PROGRESS_EPOCH, .epoch = epoch, .has_val = true, .split = "test"};
+    p.val =
+        (struct cnn_eval){.count = count, .classes = 1, .confusion = &count, .samples = samples};
+    for (uint32_t i = 0; i < count; i++)
+        samples[i] = count - 1 - i;
+    OK(store_job_epoch(store, id, &p, NULL, 0, &error));
+    free(samples);
+}
+
+START_TEST(samples_behind_cells_are_kept_of_the_newest_epochs)
+{
+    enum { KEPT = LIMIT_JOB_CELL_SAMPLES / CNN_CELL_SAMPLES_MAX };
+    begin();
+    add_dataset("mnist", 1);
+    int64_t id = run_job();
+    for (int epoch = 1; epoch <= KEPT + 1; epoch++)
+        add_large_epoch(id, epoch, CNN_CELL_SAMPLES_MAX);
+    for (int epoch = 1; epoch <= KEPT + 1; epoch++) {
+        struct store_cell cell = {.offset = 3, .limit = 2};
+        if (epoch == 1) {
+            REFUSED(store_job_cell(store, id, epoch, &cell, &error), ERR_NOT_FOUND);
+            continue;
+        }
+        OK(store_job_cell(store, id, epoch, &cell, &error));
+        ck_assert_uint_eq(cell.total, CNN_CELL_SAMPLES_MAX);
+        ck_assert_uint_eq(cell.count, 2);
+        ck_assert_uint_eq(cell.samples[1], CNN_CELL_SAMPLES_MAX - 5);
+        free(cell.samples);
+    }
+    end();
+}
+END_TEST
+
+START_TEST(cells_of_unknown_classes_and_without_samples_are_refused)
+{
+    struct store_cell cell = {.actual = 2, .limit = 9};
+    begin();
+    add_dataset("mnist", 1);
+    int64_t id = run_job();
+    REFUSED(store_job_cell(store, id, 0, &cell, &error), ERR_NOT_FOUND);
+    add_epoch(id, 1, true); /* two classes, no samples */
+    REFUSED(store_job_cell(store, id, 0, &cell, &error), ERR_INVALID);
+    cell.actual = 1;
+    REFUSED(store_job_cell(store, id, 0, &cell, &error), ERR_NOT_FOUND);
+    ck_assert_ptr_nonnull(strstr(error.detail, "keeps no samples of epoch 1"));
+    end();
+}
+END_TEST
+
 START_TEST(final_figures_are_those_of_the_test_split)
 {
     begin();
@@ -842,5 +896,7 @@ TEST_PROGRAM("server store", rows_survive_a_restart, file_that_is_no_database_is
              only_an_ended_job_is_deleted, texts_with_quotes_are_only_texts,
              epochs_are_kept_and_shown_in_the_job, epochs_of_an_unknown_job_are_refused,
              batches_are_thinned_evenly, confusion_is_the_final_one_or_that_of_an_epoch,
+             samples_behind_cells_are_kept_of_the_newest_epochs,
+             cells_of_unknown_classes_and_without_samples_are_refused,
              final_figures_are_those_of_the_test_split, failures_are_filtered_in_order,
              deleting_a_job_deletes_what_it_measured, labels_come_back)
