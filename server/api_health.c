@@ -59,9 +59,15 @@ bool api_index(struct app *app, const struct http_request *request, struct http_
                struct err *e)
 {
     static const char *const links[][2] = {
-        {"openapi", "/openapi.json"}, {"predict", "/predict"}, {"models", "/models"},
-        {"datasets", "/datasets"},    {"jobs", "/jobs"},       {"architectures", "/architectures"},
-        {"health", "/health/ready"},  {"version", "/version"},
+        {"openapi", "/openapi.json"},
+        {"predict", "/predict"},
+        {"models", "/models"},
+        {"datasets", "/datasets"},
+        {"jobs", "/jobs"},
+        {"architectures", "/architectures"},
+        {"storage", "/storage"},
+        {"health", "/health/ready"},
+        {"version", "/version"},
     };
     (void)app, (void)request, (void)e;
     struct json_writer w;

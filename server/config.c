@@ -26,6 +26,8 @@ static const struct setting {
      "address to serve on; port 0: any free one"},
     {"data-dir", TEXT, MEMBER(data_dir), 0, 0, "./strided-data", "PATH",
      "folder of datasets, models and the catalogue"},
+    {"quota-mib", INTEGER, MEMBER(quota_mib), 0, 1 << 30, "0", "MIB",
+     "how large the data folder may grow; 0: as the disk"},
     {"threads", INTEGER, MEMBER(threads), 1, CNN_THREADS_MAX, NULL, "N",
      "threads of a training job (default: all cores)"},
     {"http-threads", INTEGER, MEMBER(http_threads), 1, 64, "4", "N", "threads that serve HTTP"},

@@ -12,6 +12,7 @@ struct config {
     int threads;         /* of one training job and of an evaluation; default: all cores */
     int http_threads;    /* of the HTTP server; default 4 */
     int work_threads;    /* that run requests which take long; default 4 */
+    int quota_mib;       /* of the data directory; 0 = none, the default */
     int drain_s;         /* how long SIGTERM waits for requests in flight; default 10 */
     int heartbeat_s;     /* how often a quiet stream shows a sign of life; default 15 */
     bool bootstrap;      /* make a first dataset and model in an empty data directory */

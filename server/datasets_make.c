@@ -109,7 +109,7 @@ static bool write_file(struct file_writer *w, const struct dataset_info *info,
                        struct err *e)
 {
     struct buf head = {0};
-    if (!check_size(info, bytes, e))
+    if (!check_size(info, bytes, e) || !file_expect(w, *bytes, e))
         return false;
     void *buffer = memory_new(chunk_samples(info), dataset_sample_bytes(info), e);
     bool ok = buffer && dataset_file_head(info, &head, e) && (buf_ok(&head) || err_no_memory(e));

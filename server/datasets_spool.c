@@ -4,14 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "memory.h"
 
 bool spool_open(struct spool *spool, size_t sample_bytes, struct err *e)
 {
-    *spool = (struct spool){.sample_bytes = sample_bytes, .fd = file_unnamed(e)};
-    return spool->fd >= 0;
+    *spool = (struct spool){.sample_bytes = sample_bytes};
+    return file_begin_unnamed(&spool->file, e);
 }
 
 void spool_close(struct spool *spool)
@@ -20,28 +19,10 @@ void spool_close(struct spool *spool)
         return;
     if (spool->map)
         munmap((void *)spool->map, spool->count * spool->sample_bytes);
-    if (spool->fd >= 0)
-        close(spool->fd);
+    file_abort(&spool->file);
     free(spool->samples);
     free(spool->order);
-    *spool = (struct spool){.fd = -1};
-}
-
-static bool write_all(int fd, const char *bytes, size_t size, struct err *e)
-{
-    while (size > 0) {
-        ssize_t written = write(fd, bytes, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0) {
-            bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
-            return err_set(e, full ? ERR_NO_SPACE : ERR_IO, "cannot store the samples: %s",
-                           strerror(errno));
-        }
-        bytes += written;
-        size -= (size_t)written;
-    }
-    return true;
+    *spool = (struct spool){.sample_bytes = 0};
 }
 
 bool spool_add(struct spool *spool, const void *sample, struct spool_sample about, struct err *e)
@@ -54,8 +35,11 @@ bool spool_add(struct spool *spool, const void *sample, struct spool_sample abou
         spool->samples = samples;
         spool->room = room;
     }
-    if (!write_all(spool->fd, sample, spool->sample_bytes, e))
+    file_write(&spool->file, sample, spool->sample_bytes);
+    if (spool->file.error.code != ERR_NONE) {
+        *e = spool->file.error;
         return false;
+    }
     spool->samples[spool->count++] = about;
     return true;
 }
@@ -124,7 +108,7 @@ bool spool_drop_labels(struct spool *spool, struct dataset_info *info, struct er
 static bool map_samples(struct spool *spool, struct err *e)
 {
     void *map =
-        mmap(NULL, spool->count * spool->sample_bytes, PROT_READ, MAP_PRIVATE, spool->fd, 0);
+        mmap(NULL, spool->count * spool->sample_bytes, PROT_READ, MAP_PRIVATE, spool->file.fd, 0);
     if (map == MAP_FAILED)
         return err_set(e, ERR_IO, "cannot map the samples: %s", strerror(errno));
     spool->map = map;

@@ -12,7 +12,7 @@ struct spool_sample {
 };
 
 struct spool {
-    int fd;
+    struct file_writer file;
     size_t sample_bytes;
     uint32_t count, room;
     struct spool_sample *samples; /* [count] */

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { CLAIM_STEP_BYTES = 1 << 20 }; /* where a file's size is not known */
+
 static char data_dir[4096];
 static int lock_fd = -1;
 
@@ -170,6 +172,11 @@ const char *files_data_dir(void)
     return data_dir;
 }
 
+void files_database_path(char *path, size_t size)
+{
+    snprintf(path, size, "%s/strided.db", data_dir);
+}
+
 void files_path(char *path, size_t size, const char *folder, const char *name, int version,
                 const char *suffix)
 {
@@ -181,62 +188,114 @@ void files_checkpoint_path(char *path, size_t size, int64_t job)
     snprintf(path, size, "%s/checkpoints/%lld.safetensors", data_dir, (long long)job);
 }
 
+static void temp_path(const struct file_writer *w, char path[FILES_PATH_BYTES])
+{
+    snprintf(path, FILES_PATH_BYTES, "%s/tmp/%s", data_dir, w->name);
+}
+
 bool file_begin(struct file_writer *w, struct err *e)
 {
-    w->error.code = ERR_NONE;
-    snprintf(w->temp, sizeof w->temp, "%s/tmp/write-XXXXXX", data_dir);
-    w->fd = mkostemp(w->temp, O_CLOEXEC);
-    return w->fd >= 0 || io_error(e, "make", w->temp);
+    char path[FILES_PATH_BYTES];
+    *w = (struct file_writer){.name = "write-XXXXXX"};
+    temp_path(w, path);
+    w->fd = mkostemp(path, O_CLOEXEC);
+    memcpy(w->name, path + strlen(path) - strlen(w->name), strlen(w->name));
+    return w->fd >= 0 || io_error(e, "make", path);
+}
+
+bool file_begin_unnamed(struct file_writer *w, struct err *e)
+{
+    char path[FILES_PATH_BYTES];
+    *w = (struct file_writer){.name = ""};
+    temp_path(w, path);
+    w->fd = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (w->fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
+        return w->fd >= 0 || io_error(e, "make a file in", path);
+    if (!file_begin(w, e))
+        return false;
+    temp_path(w, path);
+    unlink(path);
+    w->name[0] = '\0';
+    return true;
+}
+
+bool file_expect(struct file_writer *w, uint64_t size, struct err *e)
+{
+    return space_claim(&w->claim, size, e);
 }
 
 void file_write(struct file_writer *w, const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;
+    uint64_t end = w->size + size;
+    if (w->error.code == ERR_NONE && !w->uncounted && end > w->claim.bytes)
+        space_claim(&w->claim, end + CLAIM_STEP_BYTES, &w->error);
     while (size > 0 && w->error.code == ERR_NONE) {
         ssize_t written = write(w->fd, at, size);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) {
-            io_error(&w->error, "write", w->temp);
+            char path[FILES_PATH_BYTES];
+            temp_path(w, path);
+            io_error(&w->error, "write", path);
             return;
         }
         at += written;
+        w->size += (uint64_t)written;
         size -= (size_t)written;
     }
 }
 
+static bool publish(const char *temp, const char *path, struct err *e);
+
 bool file_commit(struct file_writer *w, const char *path, struct err *e)
 {
+    char temp[FILES_PATH_BYTES];
+    temp_path(w, temp);
     if (w->error.code != ERR_NONE) {
         *e = w->error;
         file_abort(w);
         return false;
     }
     if (fsync(w->fd) != 0) {
-        io_error(e, "sync", w->temp);
+        io_error(e, "sync", temp);
         file_abort(w);
         return false;
     }
     int closed = close(w->fd);
     w->fd = -1;
     if (closed != 0) {
-        io_error(e, "close", w->temp);
-        unlink(w->temp);
-        return false;
+        io_error(e, "close", temp);
+        unlink(temp);
     }
-    return file_publish(w->temp, path, e);
+    bool ok = closed == 0 && publish(temp, path, e);
+    space_settle(&w->claim, ok ? w->size : 0);
+    return ok;
 }
 
 void file_abort(struct file_writer *w)
 {
+    char temp[FILES_PATH_BYTES];
     if (w->fd < 0)
         return;
     close(w->fd);
     w->fd = -1;
-    unlink(w->temp);
+    temp_path(w, temp);
+    if (w->name[0])
+        unlink(temp);
+    space_settle(&w->claim, 0);
 }
 
-bool file_publish(const char *temp, const char *path, struct err *e)
+/* rename(2) would replace a file that this catalogue does not know (sweep.h). */
+static int rename_new(const char *temp, const char *path)
+{
+    int failed = renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE);
+    if (failed && errno == EINVAL) /* not on this file system */
+        failed = rename(temp, path);
+    return failed;
+}
+
+static bool publish(const char *temp, const char *path, struct err *e)
 {
     char folder[FILES_PATH_BYTES];
     snprintf(folder, sizeof folder, "%s", path);
@@ -245,7 +304,7 @@ bool file_publish(const char *temp, const char *path, struct err *e)
         unlink(temp);
         return false;
     }
-    if (rename(temp, path) != 0) {
+    if (rename_new(temp, path) != 0) {
         io_error(e, "rename to", path);
         unlink(temp);
         return false;
@@ -257,25 +316,28 @@ bool file_publish(const char *temp, const char *path, struct err *e)
     return true;
 }
 
-int file_unnamed(struct err *e)
+bool file_publish(const char *temp, const char *path, struct err *e)
 {
-    char path[FILES_PATH_BYTES];
-    snprintf(path, sizeof path, "%s/tmp", data_dir);
-    int fd = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
-        snprintf(path, sizeof path, "%s/tmp/unnamed-XXXXXX", data_dir);
-        fd = mkostemp(path, O_CLOEXEC);
-        if (fd >= 0)
-            unlink(path);
-    }
-    if (fd < 0)
-        io_error(e, "make a file in", path);
-    return fd;
+    uint64_t size = file_size(temp);
+    bool ok = publish(temp, path, e);
+    if (!ok)
+        space_freed(size);
+    return ok;
 }
 
 bool file_remove(const char *path, struct err *e)
 {
-    return unlink(path) == 0 || errno == ENOENT || io_error(e, "remove", path);
+    uint64_t size = file_size(path);
+    if (unlink(path) != 0)
+        return errno == ENOENT || io_error(e, "remove", path);
+    space_freed(size);
+    return true;
+}
+
+uint64_t file_size(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
 bool file_map_open(struct file_map *map, const char *path, struct err *e)

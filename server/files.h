@@ -5,9 +5,9 @@
  * Layout: <data>/strided.db, datasets/NAME/VERSION.safetensors, models/NAME/VERSION.onnx,
  * checkpoints/JOB.safetensors, tmp/, lock.
  *
- * Failures are ERR_NO_SPACE when the disk or a quota is full, else ERR_IO; the text names the file.
- * The data directory is set once, before threads start; everything else may be called by any
- * thread, a writer by one at a time.
+ * Every byte is counted, see space.h. Failures are ERR_NO_SPACE when the disk or a quota is full,
+ * else ERR_IO; the text names the file. The data directory is set once, before threads start;
+ * everything else may be called by any thread, a writer by one at a time.
  */
 #ifndef STRIDED_FILES_H
 #define STRIDED_FILES_H
@@ -16,13 +16,17 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "space.h"
 
 enum { FILES_PATH_BYTES = 4400 };
 
 struct file_writer {
-    int fd; /* -1 when committed or aborted */
-    char temp[FILES_PATH_BYTES];
+    int fd;           /* -1 when committed or aborted */
+    char name[16];    /* in tmp/; "" without one */
     struct err error; /* the first failure; file_commit reports it */
+    uint64_t size;    /* written so far */
+    bool uncounted;   /* set it after beginning: the file is small or gone soon */
+    struct space_claim claim;
 };
 
 /* Makes the data directory and its folders, removes what a crash left in tmp/, and takes the lock
@@ -33,6 +37,7 @@ void files_close(void); /* gives the lock back */
 bool files_attach(const char *data_dir, struct err *e);
 const char *files_data_dir(void);
 
+void files_database_path(char *path, size_t size); /* "<data>/strided.db" */
 /* "<data>/<folder>/<name>/<version><suffix>" */
 void files_path(char *path, size_t size, const char *folder, const char *name, int version,
                 const char *suffix);
@@ -41,16 +46,20 @@ void files_path(char *path, size_t size, const char *folder, const char *name, i
 void files_checkpoint_path(char *path, size_t size, int64_t job);
 
 bool file_begin(struct file_writer *w, struct err *e);
-void file_write(struct file_writer *w, const void *bytes, size_t size);   /* remembers failure */
-bool file_commit(struct file_writer *w, const char *path, struct err *e); /* makes folders */
+/* One without a name, for what may not fit in memory: read it through fd, then abort. */
+bool file_begin_unnamed(struct file_writer *w, struct err *e);
+/* Claims room for so many bytes at once, where the size is known: else it is found out, piece by
+ * piece, that there is none. */
+bool file_expect(struct file_writer *w, uint64_t size, struct err *e);
+void file_write(struct file_writer *w, const void *bytes, size_t size); /* remembers failure */
+/* Makes folders; refuses to replace a file. */
+bool file_commit(struct file_writer *w, const char *path, struct err *e);
 void file_abort(struct file_writer *w); /* after a commit, failed or not: does nothing */
-/* Moves a finished, fsynced file that a worker wrote in tmp/ to its place; on failure the file is
- * removed. */
+/* Moves a finished, fsynced file in tmp/, whose bytes are counted, to its place, as file_commit
+ * does; on failure the file is removed. */
 bool file_publish(const char *temp, const char *path, struct err *e);
-/* A file without a name, for what may not fit in memory: it is gone with its descriptor. -1 on
- * failure. */
-int file_unnamed(struct err *e);
 bool file_remove(const char *path, struct err *e); /* absent is fine */
+uint64_t file_size(const char *path);              /* 0 when absent */
 
 struct file_map {
     const void *bytes;

@@ -6,23 +6,20 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include "files.h"
 #include "inflate.h"
 #include "limits.h"
 
 void http_body_init(struct http_body *body, size_t max)
 {
-    *body = (struct http_body){.max = max, .file = -1};
+    *body = (struct http_body){.max = max, .file.fd = -1};
 }
 
 void http_body_clear(struct http_body *body)
 {
     if (body->map)
         munmap(body->map, (size_t)body->received);
-    if (body->file >= 0)
-        close(body->file);
+    file_abort(&body->file);
     buf_clear(&body->memory);
     http_body_init(body, 0);
 }
@@ -45,33 +42,28 @@ bool http_body_set_encoding(struct http_body *body, const char *content_encoding
     return err_set(e, ERR_MEDIA_TYPE, "unsupported content encoding, expected gzip or deflate");
 }
 
-static bool io_error(const char *what, struct err *e)
+bool http_body_expect(struct http_body *body, uint64_t size, struct err *e)
 {
-    enum err_code code =
-        errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? ERR_NO_SPACE : ERR_IO;
-    return err_set(e, code, "cannot %s the request's body: %s", what, strerror(errno));
+    body->counted = true;
+    return size <= LIMIT_BODY_MEMORY_BYTES ||
+           (file_begin_unnamed(&body->file, e) && file_expect(&body->file, size, e));
 }
 
-static bool write_all(int fd, const char *bytes, size_t size, struct err *e)
+static bool write_file(struct http_body *body, const void *bytes, size_t size, struct err *e)
 {
-    while (size > 0) {
-        ssize_t written = write(fd, bytes, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return io_error("store", e);
-        bytes += written;
-        size -= (size_t)written;
-    }
-    return true;
+    file_write(&body->file, bytes, size);
+    if (body->file.error.code == ERR_NONE)
+        return true;
+    *e = body->file.error;
+    return false;
 }
 
 static bool spill(struct http_body *body, struct err *e)
 {
-    body->file = file_unnamed(e);
-    if (body->file < 0)
+    if (!file_begin_unnamed(&body->file, e))
         return false;
-    bool ok = write_all(body->file, body->memory.data, body->memory.size, e);
+    body->file.uncounted = !body->counted;
+    bool ok = write_file(body, body->memory.data, body->memory.size, e);
     buf_clear(&body->memory);
     return ok;
 }
@@ -80,11 +72,11 @@ bool http_body_add(struct http_body *body, const void *bytes, size_t size, struc
 {
     if (size > body->max - body->received)
         return http_body_too_large(body->max, e);
-    if (body->file < 0 && body->received + size > LIMIT_BODY_MEMORY_BYTES && !spill(body, e))
+    if (body->file.fd < 0 && body->received + size > LIMIT_BODY_MEMORY_BYTES && !spill(body, e))
         return false;
     body->received += size;
-    if (body->file >= 0)
-        return write_all(body->file, bytes, size, e);
+    if (body->file.fd >= 0)
+        return write_file(body, bytes, size, e);
     buf_add(&body->memory, bytes, size);
     return buf_ok(&body->memory) || err_no_memory(e);
 }
@@ -106,11 +98,11 @@ bool http_body_open(struct http_body *body, const void **bytes, size_t *size, st
 {
     *bytes = body->memory.data;
     *size = body->memory.size;
-    if (body->file >= 0) {
+    if (body->file.fd >= 0) {
         *size = (size_t)body->received;
-        void *map = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, body->file, 0);
+        void *map = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, body->file.fd, 0);
         if (map == MAP_FAILED)
-            return io_error("map", e);
+            return err_set(e, ERR_IO, "cannot map the request's body: %s", strerror(errno));
         *bytes = body->map = map;
     }
     if (body->encoded && *size > 0 && !decode(body, bytes, size, e))

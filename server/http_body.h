@@ -7,14 +7,16 @@
 
 #include "buf.h"
 #include "err.h"
+#include "files.h"
 
 struct http_body {
-    size_t max;        /* bytes, before and after decoding */
-    uint64_t received; /* bytes so far, before decoding */
-    struct buf memory; /* the body while it is small, and what decoding gives */
-    int file;          /* the body past LIMIT_BODY_MEMORY_BYTES; -1 = none */
-    void *map;         /* the file's bytes, NULL until http_body_open */
-    bool encoded;      /* gzip or deflate */
+    size_t max;              /* bytes, before and after decoding */
+    uint64_t received;       /* bytes so far, before decoding */
+    struct buf memory;       /* the body while it is small, and what decoding gives */
+    struct file_writer file; /* the body past LIMIT_BODY_MEMORY_BYTES; fd -1 = none */
+    void *map;               /* the file's bytes, NULL until http_body_open */
+    bool encoded;            /* gzip or deflate */
+    bool counted;            /* it takes of the quota while it is here */
 };
 
 void http_body_init(struct http_body *body, size_t max);
@@ -22,6 +24,9 @@ void http_body_clear(struct http_body *body);
 
 /* content_encoding: the header, or NULL. ERR_MEDIA_TYPE for one that is not read. */
 bool http_body_set_encoding(struct http_body *body, const char *content_encoding, struct err *e);
+/* For what will be kept: it counts, and of an announced size (0 = unknown) is refused before it is
+ * sent. Other bodies, of predictions, must be taken when the quota is used up. */
+bool http_body_expect(struct http_body *body, uint64_t size, struct err *e);
 /* ERR_TOO_LARGE past the limit, ERR_NO_SPACE when the disk is full. */
 bool http_body_add(struct http_body *body, const void *bytes, size_t size, struct err *e);
 /* The whole body, decoded; once, after the last byte. Borrowed from body; "" when empty. */

@@ -116,10 +116,10 @@ static bool open_predictions(struct app *app, struct err *e)
 
 static bool open_app(struct app *app, struct err *e)
 {
-    char path[4400];
-    if (!files_open(app->config.data_dir, e))
+    char path[FILES_PATH_BYTES];
+    if (!files_open(app->config.data_dir, e) || !space_open(app->config.quota_mib, e))
         return false;
-    snprintf(path, sizeof path, "%s/strided.db", files_data_dir());
+    files_database_path(path, sizeof path);
     app->store = store_open(path, e);
     if (!app->store)
         return false;

@@ -8,6 +8,7 @@ const struct route routes[] = {
     {"GET", "/health/live", api_health_live, 0, false},
     {"GET", "/health/ready", api_health_ready, 0, false},
     {"GET", "/version", api_version, 0, false},
+    {"GET", "/storage", api_storage, 0, true},
     {"GET", "/openapi.json", api_openapi, 0, false},
 
     {"POST", "/predict", api_predict, LIMIT_PREDICT_BODY_BYTES, false},

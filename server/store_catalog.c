@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "space.h"
 #include "store.h"
 #include "store_sql.h"
 
@@ -135,7 +136,7 @@ static bool dataset_is_free(struct store *store, const char *name, struct err *e
     return true;
 }
 
-bool store_dataset_delete(struct store *store, const char *name, struct err *e)
+static bool delete_dataset(struct store *store, const char *name, struct err *e)
 {
     int64_t versions = 0;
     if (!store_begin(store, e))
@@ -147,6 +148,12 @@ bool store_dataset_delete(struct store *store, const char *name, struct err *e)
     ok = ok && dataset_is_free(store, name, e) &&
          sql_run(store, e, "DELETE FROM datasets WHERE name = ?", "t", name);
     return store_finish(store, ok, e);
+}
+
+bool store_dataset_delete(struct store *store, const char *name, struct err *e)
+{
+    return delete_dataset(store, name, e) ||
+           (space_spend_reserve(e) && delete_dataset(store, name, e));
 }
 
 /* ---- models ---- */
@@ -210,7 +217,7 @@ bool store_models(struct store *store, struct store_model **rows, int *count, st
     return ok;
 }
 
-bool store_model_delete(struct store *store, const char *name, int version, struct err *e)
+static bool delete_model(struct store *store, const char *name, int version, struct err *e)
 {
     int64_t found = 0;
     if (!store_begin(store, e))
@@ -233,4 +240,10 @@ bool store_model_delete(struct store *store, const char *name, int version, stru
                  " AND NOT EXISTS (SELECT 1 FROM models WHERE name = ?1 AND active = 1)",
                  "t", name);
     return store_finish(store, ok, e);
+}
+
+bool store_model_delete(struct store *store, const char *name, int version, struct err *e)
+{
+    return delete_model(store, name, version, e) ||
+           (space_spend_reserve(e) && delete_model(store, name, version, e));
 }

@@ -288,7 +288,7 @@ def check_disk(data):
         models = database.execute("SELECT name, version, sha256 FROM models").fetchall()
     finally:
         database.close()
-    named = {"strided.db", "lock"}
+    named = {"strided.db", "lock", "reserve"}
     for name, version, size in datasets:
         path = f"datasets/{name}/{version}.safetensors"
         named.add(path)

@@ -226,6 +226,7 @@ START_TEST(real_replies_are_as_the_document_says)
         {"GET", "/health/live", "/health/live", NULL, NULL},
         {"GET", "/health/ready", "/health/ready", NULL, NULL},
         {"GET", "/version", "/version", NULL, NULL},
+        {"GET", "/storage", "/storage", NULL, NULL},
         {"GET", "/openapi.json", "/openapi.json", NULL, NULL},
         {"POST", "/predict", "/predict?scores=all", NULL, predict_body()},
         {"POST", "/predict", "/predict", "application/octet-stream", predict_body()},
