@@ -2,18 +2,23 @@
 #include "report.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "utf8.h"
 
 enum {
-    COUNTS_CLASSES_MAX = 40, /* with more, cells carry no counts */
-    LABEL_CHARS_MAX = 24,    /* of a label beside the map; its tooltip has the rest */
-    CHAR_PX = 7,             /* an average character of the 12 px font */
+    COUNTS_CLASSES_MAX = 40, /* with more, only a cell's tooltip tells its count */
+    LARGE_PX = 48,           /* side of a cell where there are few */
     FONT_PX = 12,
-    UPRIGHT_BYTES = 2, /* longer labels above their columns are turned */
+    TITLE_PX = 14,
+    LABEL_PX_MAX = 180, /* of a label beside the map; its tooltip has the rest */
+    UPRIGHT_PX = 32,    /* longer labels above the columns are turned */
+    TITLE_PX_MAX = 720,
+    LEGEND_PX = 320, /* its longest text */
     PAD_PX = 12,
+    LINE_PX = 24, /* from one line of the heading to the next */
 };
 
 struct layout {
@@ -21,18 +26,34 @@ struct layout {
     double left, top;     /* of the map */
     double width, height; /* of the picture */
     double scale;         /* value of the darkest cell */
+    bool upright;         /* labels above the columns */
+    uint64_t total;       /* samples */
+    uint64_t right;
     const uint64_t *divisors;
 };
 
-/* Text as XML 1.0 takes it: no control characters, no broken UTF-8, no U+FFFE and U+FFFF. At most
- * chars_max characters, then an ellipsis. */
-static void add_text(struct buf *out, const char *text, size_t chars_max)
+/* White, the middle and the dark end of a ramp. */
+static const unsigned char blues[3][3] = {{255, 255, 255}, {107, 174, 214}, {8, 48, 107}};
+static const unsigned char oranges[3][3] = {{255, 255, 255}, {253, 141, 60}, {127, 39, 4}};
+
+/* About what a character takes: those of East Asian scripts are square. */
+static double char_px(const char *at, size_t length, int font_px)
+{
+    bool square = length == 4 || (length == 3 && (unsigned char)*at >= 0xe3);
+    return square ? font_px + 1 : font_px * 0.625;
+}
+
+/* Text as XML 1.0 takes it: no control characters, no broken UTF-8, no U+FFFE and U+FFFF. Past
+ * px_max (0: none) an ellipsis. */
+static void add_text(struct buf *out, const char *text, int font_px, double px_max)
 {
     size_t size = strlen(text);
-    for (size_t at = 0, chars = 0; at < size; chars++) {
+    double px = 0;
+    for (size_t at = 0; at < size;) {
         size_t length = utf8_next(text + at, size - at);
         const char *p = text + at;
-        if (chars == chars_max) {
+        px += char_px(p, length, font_px);
+        if (px_max > 0 && px > px_max) {
             buf_str(out, "\xe2\x80\xa6");
             return;
         }
@@ -53,35 +74,75 @@ static void add_text(struct buf *out, const char *text, size_t chars_max)
     }
 }
 
-static size_t label_chars(const char *label)
+static double text_px(const char *text, int font_px, double px_max)
 {
-    size_t chars = 0;
-    for (size_t at = 0, size = strlen(label); at < size; chars++) {
-        size_t length = utf8_next(label + at, size - at);
+    double px = 0;
+    for (size_t at = 0, size = strlen(text); at < size && px <= px_max;) {
+        size_t length = utf8_next(text + at, size - at);
+        px += char_px(text + at, length, font_px);
         at += length ? length : 1;
     }
-    return chars < LABEL_CHARS_MAX ? chars : LABEL_CHARS_MAX + 1;
+    return px <= px_max ? px : px_max + font_px; /* the ellipsis */
+}
+
+static int digits(double count)
+{
+    char text[32];
+    return snprintf(text, sizeof text, "%.0f", count);
+}
+
+/* Wide enough for the longest count. */
+static double cell_side(const struct report_confusion *c, double largest)
+{
+    double count_px = (digits(largest) + 1) * FONT_PX * 0.625;
+    if (c->classes > COUNTS_CLASSES_MAX)
+        return 14;
+    return fmax(c->classes <= 12 ? LARGE_PX : 34, c->normalize == REPORT_COUNTS ? count_px : 0);
 }
 
 static struct layout layout_of(const struct report_confusion *c, const uint64_t *divisors)
 {
-    size_t longest = 1;
-    struct layout l = {.divisors = divisors, .scale = divisors ? 1 : 0};
+    double longest = FONT_PX, largest = 0;
+    struct layout l = {.divisors = divisors};
     for (int i = 0; i < c->classes; i++) {
-        size_t chars = label_chars(c->labels[i]);
-        longest = chars > longest ? chars : longest;
+        longest = fmax(longest, text_px(c->labels[i], FONT_PX, LABEL_PX_MAX));
+        for (int k = 0; k < c->classes; k++) {
+            uint32_t count = c->confusion[(size_t)i * (size_t)c->classes + (size_t)k];
+            largest = fmax(largest, count);
+            l.total += count;
+            l.right += i == k ? count : 0;
+        }
     }
-    for (int i = 0; !divisors && i < c->classes; i++)
-        for (int k = 0; k < c->classes; k++)
-            l.scale = fmax(l.scale, report_confusion_cell(c, NULL, i, k));
-    l.scale = l.scale > 0 ? l.scale : 1;
-    l.cell = c->classes <= 12 ? 48 : c->classes <= COUNTS_CLASSES_MAX ? 34 : 14;
-    double labels = (double)(longest * CHAR_PX);
-    l.left = PAD_PX + FONT_PX * 2 + labels + PAD_PX;
-    l.top = PAD_PX + (c->title ? FONT_PX * 2 : 0) + FONT_PX * 2 + labels + PAD_PX;
+    l.scale = largest == 0 || (divisors && c->normalize != REPORT_BY_ALL) ? 1
+              : divisors ? largest / (double)l.total
+                         : largest;
+    l.cell = cell_side(c, largest);
+    l.left = PAD_PX + LINE_PX + longest + PAD_PX;
+    l.upright = longest <= UPRIGHT_PX && l.cell > UPRIGHT_PX;
+    l.top = PAD_PX + LINE_PX * (c->title ? 3 : 2) + (l.upright ? FONT_PX : longest) + PAD_PX;
     l.width = l.left + l.cell * c->classes + PAD_PX;
+    if (c->title)
+        l.width = fmax(l.width, text_px(c->title, TITLE_PX, TITLE_PX_MAX) * 1.1 + 2 * PAD_PX);
+    l.width = fmax(l.width, LEGEND_PX);
     l.height = l.top + l.cell * c->classes + PAD_PX;
     return l;
+}
+
+/* What the cells show, and of how many samples. */
+static void add_legend(struct buf *out, const struct report_confusion *c, const struct layout *l,
+                       double y)
+{
+    static const char *const shows[] = {
+        [REPORT_COUNTS] = "counts",
+        [REPORT_BY_ACTUAL] = "parts of each row",
+        [REPORT_BY_PREDICTED] = "parts of each column",
+        [REPORT_BY_ALL] = "parts of all",
+    };
+    buf_fmt(out, "<text x=\"%d\" y=\"%.0f\" fill=\"#555\">%llu samples", PAD_PX, y,
+            (unsigned long long)l->total);
+    if (l->total > 0)
+        buf_fmt(out, ", %.2f %% right", 100.0 * (double)l->right / (double)l->total);
+    buf_fmt(out, "; %s</text>\n", shows[c->normalize]);
 }
 
 static void add_head(struct buf *out, const struct report_confusion *c, const struct layout *l)
@@ -91,35 +152,39 @@ static void add_head(struct buf *out, const struct report_confusion *c, const st
             "viewBox=\"0 0 %.0f %.0f\" font-family=\"sans-serif\" font-size=\"%d\" role=\"img\">\n",
             l->width, l->height, l->width, l->height, FONT_PX);
     buf_str(out, "<title>");
-    add_text(out, c->title ? c->title : "confusion matrix", SIZE_MAX);
+    add_text(out, c->title ? c->title : "confusion matrix", TITLE_PX, 0);
     buf_str(out, "</title>\n");
     buf_fmt(out, "<rect width=\"%.0f\" height=\"%.0f\" fill=\"#fff\"/>\n", l->width, l->height);
+    double line = PAD_PX + FONT_PX;
     if (c->title) {
-        buf_fmt(out, "<text x=\"%d\" y=\"%d\" font-size=\"%d\" font-weight=\"bold\">", PAD_PX,
-                PAD_PX + FONT_PX, FONT_PX + 2);
-        add_text(out, c->title, 80);
+        buf_fmt(out, "<text x=\"%d\" y=\"%.0f\" font-size=\"%d\" font-weight=\"bold\">", PAD_PX,
+                line, TITLE_PX);
+        add_text(out, c->title, TITLE_PX, TITLE_PX_MAX);
         buf_str(out, "</text>\n");
+        line += LINE_PX;
     }
+    add_legend(out, c, l, line);
+    line += LINE_PX;
     double middle = l->cell * c->classes / 2, x = PAD_PX + FONT_PX, y = l->top + middle;
-    buf_fmt(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">predicted</text>\n",
-            l->left + middle, PAD_PX + FONT_PX + (c->title ? FONT_PX * 2 : 0));
+    buf_fmt(out, "<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">predicted</text>\n",
+            l->left + middle, line);
     buf_fmt(out,
             "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\" "
             "transform=\"rotate(-90 %.1f %.1f)\">actual</text>\n",
             x, y, x, y);
 }
 
-/* A predicted class above its column: upright, unless there is no room across. */
+/* A predicted class above its column. */
 static void add_column_label(struct buf *out, const char *label, const struct layout *l, int column)
 {
     double middle = l->left + l->cell * (column + 0.5), y = l->top - 6;
     double x = middle + FONT_PX / 3.0;
-    if (strlen(label) <= UPRIGHT_BYTES && l->cell >= UPRIGHT_BYTES * FONT_PX)
+    if (l->upright)
         buf_fmt(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", middle, y);
     else
         buf_fmt(out, "<text x=\"%.1f\" y=\"%.1f\" transform=\"rotate(-90 %.1f %.1f)\">", x, y, x,
                 y);
-    add_text(out, label, LABEL_CHARS_MAX);
+    add_text(out, label, FONT_PX, LABEL_PX_MAX);
     buf_str(out, "</text>\n");
 }
 
@@ -130,33 +195,78 @@ static void add_labels(struct buf *out, const struct report_confusion *c, const 
         double middle = l->cell * (i + 0.5) + FONT_PX / 3.0;
         buf_fmt(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\"><title>", l->left - 6,
                 l->top + middle);
-        add_text(out, c->labels[i], SIZE_MAX);
+        add_text(out, c->labels[i], FONT_PX, 0);
         buf_str(out, "</title>");
-        add_text(out, c->labels[i], LABEL_CHARS_MAX);
+        add_text(out, c->labels[i], FONT_PX, LABEL_PX_MAX);
         buf_str(out, "</text>\n");
         add_column_label(out, c->labels[i], l, i);
     }
 }
 
-/* White to a dark blue, by the share of the darkest cell. */
+/* shade: 0 white to 1 dark. */
+static void add_colour(struct buf *out, const unsigned char ramp[3][3], double shade)
+{
+    int from = shade < 0.5 ? 0 : 1;
+    double way = shade * 2 - from;
+    buf_str(out, "#");
+    for (int i = 0; i < 3; i++)
+        buf_fmt(out, "%02x",
+                (unsigned)lround(ramp[from][i] + way * (ramp[from + 1][i] - ramp[from][i])));
+}
+
+/* "cat taken for dog: 12" */
+static void add_tooltip(struct buf *out, const struct report_confusion *c, int actual,
+                        int predicted)
+{
+    buf_str(out, "<title>");
+    add_text(out, c->labels[actual], FONT_PX, 0);
+    buf_str(out, " taken for ");
+    add_text(out, c->labels[predicted], FONT_PX, 0);
+    buf_fmt(out, ": %u</title>",
+            c->confusion[(size_t)actual * (size_t)c->classes + (size_t)predicted]);
+}
+
+/* Right answers in blue, mistakes in orange. By the root of the share of the darkest cell: few
+ * mistakes among many right answers shall be seen. */
 static void add_cell(struct buf *out, const struct report_confusion *c, const struct layout *l,
                      int actual, int predicted)
 {
     double value = report_confusion_cell(c, l->divisors, actual, predicted);
-    double share = value / l->scale, x = l->left + l->cell * predicted,
-           y = l->top + l->cell * actual;
-    int red = (int)(255 - share * (255 - 8)), green = (int)(255 - share * (255 - 48)),
-        blue = (int)(255 - share * (255 - 107));
-    if (value > 0)
-        buf_fmt(out,
-                "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" "
-                "fill=\"#%02x%02x%02x\"/>\n",
-                x, y, l->cell, l->cell, red, green, blue);
+    double shade = sqrt(value / l->scale);
+    double x = l->left + l->cell * predicted, y = l->top + l->cell * actual;
+    if (value > 0) {
+        buf_fmt(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"", x, y,
+                l->cell, l->cell);
+        add_colour(out, actual == predicted ? blues : oranges, shade);
+        buf_str(out, "\">");
+        add_tooltip(out, c, actual, predicted);
+        buf_str(out, "</rect>\n");
+    }
     if (c->classes > COUNTS_CLASSES_MAX)
         return;
-    buf_fmt(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\" fill=\"%s\">", x + l->cell / 2,
-            y + l->cell / 2 + FONT_PX / 3.0, share > 0.5 ? "#fff" : "#000");
-    buf_fmt(out, l->divisors ? "%.2f</text>\n" : "%.0f</text>\n", value);
+    /* The tooltip below the number must still be found. */
+    buf_fmt(out,
+            "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\" pointer-events=\"none\" "
+            "fill=\"%s\">",
+            x + l->cell / 2, y + l->cell / 2 + FONT_PX / 3.0,
+            value == 0    ? "#bbb"
+            : shade > 0.6 ? "#fff"
+                          : "#000");
+    int decimals = value == 0 || !l->divisors ? 0 : l->cell < LARGE_PX ? 2 : 3;
+    buf_fmt(out, "%.*f</text>\n", decimals, value);
+}
+
+static void add_grid(struct buf *out, const struct report_confusion *c, const struct layout *l)
+{
+    double side = l->cell * c->classes;
+    buf_fmt(out, "<path fill=\"none\" stroke=\"%s\" d=\"",
+            c->classes > COUNTS_CLASSES_MAX ? "#eee" : "#ddd");
+    for (int i = 1; i < c->classes; i++)
+        buf_fmt(out, "M%.1f %.1fv%.1fM%.1f %.1fh%.1f", l->left + l->cell * i, l->top, side, l->left,
+                l->top + l->cell * i, side);
+    buf_fmt(out, "\"/>\n<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" ", l->left,
+            l->top, side, side);
+    buf_str(out, "fill=\"none\" stroke=\"#888\"/>\n");
 }
 
 void report_confusion_svg(struct buf *out, const struct report_confusion *c)
@@ -167,15 +277,12 @@ void report_confusion_svg(struct buf *out, const struct report_confusion *c)
         return;
     }
     struct layout l = layout_of(c, divisors);
-    double side = l.cell * c->classes;
     add_head(out, c, &l);
     add_labels(out, c, &l);
     for (int actual = 0; actual < c->classes; actual++)
         for (int predicted = 0; predicted < c->classes; predicted++)
             add_cell(out, c, &l, actual, predicted);
-    buf_fmt(out,
-            "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"none\" "
-            "stroke=\"#888\"/>\n</svg>\n",
-            l.left, l.top, side, side);
+    add_grid(out, c, &l);
+    buf_str(out, "</svg>\n");
     free(divisors);
 }

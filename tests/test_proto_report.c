@@ -250,7 +250,9 @@ START_TEST(test_svg_shows_labels_and_counts)
     ck_assert_int_eq(occurrences(text, ">0</text>"), 11);
     holds(text, "fill=\"#fff\">4</text>"); /* the darkest cell */
     holds(text, "fill=\"#08306b\"");
-    holds(text, "fill=\"#000\">2</text>");
+    holds(text, "fill=\"#000\">1</text>");
+    holds(text, "<title>b taken for a: 2</title>");
+    holds(text, ">11 samples, 63.64 % right; counts</text>");
     buf_clear(&out);
 }
 END_TEST
@@ -261,8 +263,17 @@ START_TEST(test_svg_shows_shares_when_normalised)
     struct buf out = {0};
     report_confusion_svg(&out, &c);
     check_xml(buf_text(&out));
-    holds(buf_text(&out), ">0.75</text>");
-    holds(buf_text(&out), ">1.00</text>");
+    holds(buf_text(&out), ">0.750</text>");
+    holds(buf_text(&out), ">1.000</text>");
+    holds(buf_text(&out), "fill=\"#7f2704\""); /* c, of which all are mistaken */
+    holds(buf_text(&out), "; parts of each row</text>");
+    buf_clear(&out);
+    /* The darkest of 0.09 to 0.36 is dark. */
+    c.normalize = REPORT_BY_ALL;
+    report_confusion_svg(&out, &c);
+    check_xml(buf_text(&out));
+    holds(buf_text(&out), "fill=\"#08306b\"");
+    holds(buf_text(&out), ">0.364</text>");
     buf_clear(&out);
 }
 END_TEST
@@ -306,6 +317,43 @@ START_TEST(test_svg_of_many_classes_carries_no_counts)
     holds(buf_text(&out), ">777<");
     buf_clear(&out);
     free(cells);
+}
+END_TEST
+
+/* The attribute of the <svg>. */
+static int svg_size(const char *text, const char *attribute)
+{
+    const char *at = strstr(text, attribute);
+    ck_assert_ptr_nonnull(at);
+    return atoi(at + strlen(attribute));
+}
+
+START_TEST(test_svg_has_room_for_its_texts)
+{
+    static const uint32_t large[] = {4000000000, 1, 2, 3}, small[] = {1, 1, 1, 1};
+    static char *const narrow[] = {"iiiiiiiiii", "i"};
+    static char *const square[] = {"\xe7\x8a\xac\xe7\x8a\xac\xe7\x8a\xac\xe7\x8a\xac\xe7\x8a\xac"
+                                   "\xe7\x8a\xac\xe7\x8a\xac\xe7\x8a\xac\xe7\x8a\xac\xe7\x8a\xac",
+                                   "i"};
+    struct report_confusion c = {.classes = 2, .labels = narrow, .confusion = small};
+    struct buf out = {0};
+    report_confusion_svg(&out, &c);
+    int height = svg_size(buf_text(&out), " height=\"");
+    holds(buf_text(&out), "width=\"48.0\""); /* a cell */
+    buf_clear(&out);
+    c.labels = square;
+    report_confusion_svg(&out, &c);
+    ck_assert_int_gt(svg_size(buf_text(&out), " height=\""), height + 50);
+    buf_clear(&out);
+    c.confusion = large;
+    report_confusion_svg(&out, &c);
+    ck_assert_ptr_null(strstr(buf_text(&out), "width=\"48.0\""));
+    buf_clear(&out);
+    c.title = "a title that is a good deal longer than two classes are wide, and longer than this";
+    report_confusion_svg(&out, &c);
+    ck_assert_int_ge(svg_size(buf_text(&out), " width=\""), 700);
+    check_xml(buf_text(&out));
+    buf_clear(&out);
 }
 END_TEST
 
@@ -405,5 +453,5 @@ TEST_PROGRAM("proto_report", test_confusion_json_has_counts_and_metrics,
              test_loss_csv_has_empty_cells_for_what_was_not_measured,
              test_svg_shows_labels_and_counts, test_svg_shows_shares_when_normalised,
              test_svg_stays_well_formed_with_hostile_labels,
-             test_svg_of_many_classes_carries_no_counts, test_summary_json_is_exact,
-             test_summary_text_is_a_table, test_summary_of_mnist_cnn)
+             test_svg_of_many_classes_carries_no_counts, test_svg_has_room_for_its_texts,
+             test_summary_json_is_exact, test_summary_text_is_a_table, test_summary_of_mnist_cnn)
