@@ -61,7 +61,12 @@ enum {
     LIMIT_WORK_QUEUE = 256,                  /* requests that wait for the work pool */
     LIMIT_MODEL_FILE_BYTES = 1 << 30,
     LIMIT_GENERATED_SAMPLES = 1000000,
-    LIMIT_JOBS_QUEUED = 10000,
+    LIMIT_JOBS_QUEUED = 1000000,      /* what --jobs-queued-max can be */
+    LIMIT_JOBS_PARALLEL = 64,         /* what --jobs-parallel can be */
+    LIMIT_JOB_PRIORITY = 100,         /* either way from 0 */
+    LIMIT_JOB_INTERRUPTIONS = 10,     /* deaths of the daemon beside a job without progress */
+    LIMIT_JOBS_LISTED = 10000,        /* of one reply; a row is 1 KiB */
+    LIMIT_JOBS_LISTED_FULL = 100,     /* with their requests; one may be 1 MiB */
     LIMIT_LOSS_POINTS = 1000,         /* batch points in one /loss reply */
     LIMIT_JOB_CELL_SAMPLES = 1 << 22, /* behind the cells of a job's epochs; 16 MiB */
     LIMIT_WATCHES = 512,              /* clients that watch jobs; half of the connections */

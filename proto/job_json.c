@@ -313,11 +313,13 @@ static bool request_parse(const cJSON *json, struct job_request *request, struct
                                          "early_stopping",
                                          "init",
                                          "init_from",
+                                         "priority",
                                          NULL};
     int init = request->init;
     if (!json_is_object(json, "", e) || !json_only(json, fields, e) ||
         !names_parse(json, request, e) || !architecture_parse(json, request, e) ||
-        !get_enum(json, "init", init_text, CNN_INIT_COUNT, &init, e))
+        !get_enum(json, "init", init_text, CNN_INIT_COUNT, &init, e) ||
+        !get_int(json, "priority", -LIMIT_JOB_PRIORITY, LIMIT_JOB_PRIORITY, &request->priority, e))
         return false;
     request->init = (enum cnn_init)init;
     return balance_parse(json, request, e) && train_parse(json, &request->train, e);
@@ -432,5 +434,18 @@ void job_request_write(struct json_writer *w, const struct job_request *request)
     jw_key_string(w, "init", cnn_init_name(request->init));
     jw_key_string(w, "init_from", request->init_from[0] ? request->init_from : NULL);
     write_train(w, &request->train);
+    jw_key_int(w, "priority", request->priority);
     jw_object_end(w);
+}
+
+bool job_resume_parse(const char *text, size_t size, int *epochs, struct err *e)
+{
+    static const char *const fields[] = {"epochs", NULL};
+    cJSON *json = json_parse(text, size, e);
+    if (!json)
+        return false;
+    bool ok = json_is_object(json, "", e) && json_only(json, fields, e) &&
+              get_int(json, "epochs", 1, CNN_EPOCHS_MAX, epochs, e);
+    json_free(json);
+    return ok;
 }

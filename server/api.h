@@ -16,8 +16,11 @@ http_handler api_datasets_put, api_samples_post;
 /* api_samples.c */
 http_handler api_samples_list, api_samples_get;
 /* api_jobs.c */
-http_handler api_jobs_post, api_jobs_list, api_jobs_get, api_jobs_loss, api_jobs_confusion,
-    api_jobs_confusion_samples, api_jobs_failures, api_jobs_cancel, api_jobs_delete;
+http_handler api_jobs_post, api_jobs_get, api_jobs_cancel, api_jobs_resume, api_jobs_delete;
+/* api_jobs_list.c */
+http_handler api_jobs_list;
+/* api_reports.c */
+http_handler api_jobs_loss, api_jobs_confusion, api_jobs_confusion_samples, api_jobs_failures;
 /* api_events.c */
 http_handler api_jobs_events;
 /* api_models.c */

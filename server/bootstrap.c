@@ -24,7 +24,8 @@ static bool catalogue_is_new(struct store *store, bool *is_new, bool *has_datase
     struct store_model *models = NULL;
     struct store_dataset *datasets = NULL;
     int job_count = 0, job_total = 0, model_count = 0, dataset_count = 0;
-    bool ok = store_jobs(store, JOBS_OF_BOOTSTRAPS, &jobs, &job_count, &job_total, e) &&
+    const struct store_job_filter newest = {.state = -1, .limit = JOBS_OF_BOOTSTRAPS};
+    bool ok = store_jobs(store, &newest, &jobs, &job_count, &job_total, e) &&
               store_models(store, &models, &model_count, e) &&
               store_datasets(store, &datasets, &dataset_count, e);
     *has_dataset = ok && dataset_count == 1 && strcmp(datasets[0].name, name) == 0;

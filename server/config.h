@@ -15,6 +15,12 @@ struct config {
     int quota_mib;       /* of the data directory; 0 = none, the default */
     int drain_s;         /* how long SIGTERM waits for requests in flight; default 10 */
     int heartbeat_s;     /* how often a quiet stream shows a sign of life; default 15 */
+    int jobs_parallel;   /* jobs that run at once; default 1 */
+    int jobs_queued_max; /* that wait; default 10000 */
+    int job_retries;     /* of a worker that crashes without progress; default 2 */
+    int job_stall_s;     /* silence after which a worker counts as crashed; 0 = never */
+    int job_memory_mib;  /* a worker may take; 0 = no limit */
+    int checkpoint_s;    /* between a job's checkpoints within an epoch */
     bool bootstrap;      /* make a first dataset and model in an empty data directory */
     bool access_log;     /* default on */
 

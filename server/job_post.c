@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "job_check.h"
-#include "limits.h"
 
 /* What a request says itself, noted before job_check fills in the rest. */
 struct job_given {
@@ -63,22 +62,17 @@ static bool is_same(struct job_request *request, const struct job_given *given, 
     struct job_request old = {0};
     if (!job_request_parse(stored, strlen(stored), &old, e))
         return false;
+    /* Written anew: an older strided knew fewer settings. */
+    char *old_text = request_text(&old, e), *text = NULL;
     fill_from(request, given, &old);
     job_request_clear(&old);
-    char *text = request_text(request, e);
+    if (old_text)
+        text = request_text(request, e);
     if (text)
-        *same = strcmp(text, stored) == 0;
+        *same = strcmp(text, old_text) == 0;
+    free(old_text);
     free(text);
     return text != NULL;
-}
-
-static bool check_queue(struct store *store, struct err *e)
-{
-    int queued;
-    if (!store_job_count(store, JOB_QUEUED, &queued, e))
-        return false;
-    return queued < LIMIT_JOBS_QUEUED ||
-           err_set(e, ERR_BUSY, "queue is full: %d jobs wait", queued);
 }
 
 /* The key was seen before: fine if it asks for the same. */
@@ -97,17 +91,18 @@ static bool check_replay(struct store *store, struct job_request *request,
     return ok;
 }
 
-static bool add(struct store *store, const struct job_request *request, const char *key,
-                int64_t *id, bool *replayed, struct err *e)
+static bool add(const struct config *config, struct store *store, const struct job_request *request,
+                const char *key, int64_t *id, bool *replayed, struct err *e)
 {
     struct store_job row = {.state = JOB_QUEUED};
     memcpy(row.model, request->model, sizeof row.model);
     memcpy(row.dataset, request->dataset, sizeof row.dataset);
     row.dataset_version = request->dataset_version;
+    row.priority = request->priority;
     row.epochs = request->train.epochs;
     row.threads = request->train.threads;
     row.request = request_text(request, e);
-    bool ok = row.request && store_job_add(store, &row, key, replayed, e);
+    bool ok = row.request && store_job_add(store, &row, key, config->jobs_queued_max, replayed, e);
     *id = row.id;
     store_job_clear(&row);
     return ok;
@@ -123,8 +118,8 @@ bool job_post(const struct config *config, struct store *store, struct registry 
         return false;
     *replayed = *id != 0;
     /* A job that was taken once is not checked again: its dataset may be gone, the queue full. */
-    if (!*replayed && (!check_queue(store, e) || !job_check(config, store, registry, request, e) ||
-                       !add(store, request, idempotency_key, id, replayed, e)))
+    if (!*replayed && (!job_check(config, store, registry, request, e) ||
+                       !add(config, store, request, idempotency_key, id, replayed, e)))
         return false;
     return !*replayed || check_replay(store, request, &given, *id, e);
 }

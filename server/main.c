@@ -11,7 +11,8 @@
  *                                                                                         pool.c
  *   infer 1..N    --infer-threads: compute predictions, several requests' together     batcher.c
  *   clock         drops predictions that have waited too long                          batcher.c
- *   scheduler     starts one worker at a time, reads its progress, stores it, publishes    jobs.c
+ *   scheduler     starts up to --jobs-parallel workers, reads what they say, stores it, publishes
+ *                 their models                                              jobs.c, jobs_run.c
  *   events        tells who watches jobs what has happened, answers long polls         events.c
  *   worker        a process of its own, `strided worker`, one a job; it reads the job on standard
  *                 input, trains with an OpenMP team, and dies with the daemon            worker.c
@@ -179,6 +180,7 @@ static int serve_http(struct app *app, int listen_fd, int port, const sigset_t *
     print_ready(app->config.listen, port);
     wait_for_stop(stop);
     atomic_store(&app->draining, true);
+    jobs_drain(app->jobs, app->config.drain_s);
     events_stop(app->events);
     batcher_drain(app->batcher, app->config.drain_s);
     http_stop(server, app->config.drain_s);

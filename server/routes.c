@@ -48,5 +48,6 @@ const struct route routes[] = {
     /* Not on the work pool: a cancel must not wait behind predictions. Its body is ignored, for
      * clients that always send one. */
     {"POST", "/jobs/{id}/cancel", api_jobs_cancel, LIMIT_JSON_BODY_BYTES, false},
+    {"POST", "/jobs/{id}/resume", api_jobs_resume, LIMIT_JSON_BODY_BYTES, false},
     {NULL, NULL, NULL, 0, false},
 };

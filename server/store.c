@@ -13,7 +13,7 @@
 #include "store_schema.h"
 #include "store_sql.h"
 
-enum { STATEMENTS_MAX = 64, BUSY_TIMEOUT_MS = 5000 };
+enum { STATEMENTS_MAX = 128, BUSY_TIMEOUT_MS = 5000 };
 
 struct store {
     pthread_mutex_t mutex; /* guards all below: the connection and its statements */

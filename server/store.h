@@ -1,8 +1,8 @@
 /* store.h - the catalogue of datasets, jobs, metrics and models: the only user of SQLite.
  *
  * store.c speaks SQLite; store_catalog.c holds datasets and models, store_jobs.c jobs,
- * store_metrics.c what they measured, store_events.c what happened to them; all through
- * store_sql.h.
+ * store_job_life.c their states, store_metrics.c what they measured, store_events.c what happened
+ * to them; all through store_sql.h.
  * One database, WAL, synchronous=FULL, prepared statements; one connection behind one mutex, so any
  * thread may call. Each function is one transaction: when it returns true, what it wrote is on
  * disk. Rows are handed out as copies that the caller frees with the _clear function.
@@ -63,16 +63,22 @@ bool store_models(struct store *store, struct store_model **rows, int *count, st
 bool store_model_delete(struct store *store, const char *name, int version,
                         struct err *e); /* version 0 = all; a new newest becomes active */
 
-/* ---- jobs ---- */
+/* ---- jobs: queued -> running -> succeeded | failed | cancelled ----
+ *
+ * A job also goes back: from running to queued when its worker stopped short of the end, from
+ * failed or cancelled to queued when it is resumed. Each step is conditional on the state it
+ * leaves: ERR_CONFLICT when the job is in another one. */
 enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED };
+enum { JOB_STATE_COUNT = JOB_CANCELLED + 1 };
 const char *job_state_name(enum job_state state);
 struct store_job {
     int64_t id; /* counts up, never reused */
     enum job_state state;
-    char *request; /* JSON of job_request_write */
+    char *request; /* JSON of job_request_write, as posted; NULL in a list that left it out */
     char model[LIMIT_NAME_BYTES + 1], dataset[LIMIT_NAME_BYTES + 1];
     int dataset_version, model_version; /* model_version 0 until published */
-    int epochs, epoch;                  /* asked for; finished */
+    int priority;
+    int epochs, epoch; /* asked for, by the post or by a later resume; finished */
     uint64_t parameters;
     int threads;
     char cpu[16];
@@ -83,34 +89,76 @@ struct store_job {
     double loss, accuracy, val_loss, val_accuracy, test_loss, test_accuracy;
     int best_epoch;
     int64_t last_event; /* number of the newest one, see below */
+    int attempts;       /* workers started for it */
+    /* Since one of them last went on further than the one before: how often the worker crashed, and
+     * how often the daemon died while one ran. */
+    int crashes, interruptions;
+    char last_crash[512];
+    int resumed_epoch, resumed_batch; /* where the last one went on; 0, 0 = at the beginning */
 };
 void store_job_clear(struct store_job *row);
 /* Sets row->id; of the rest reads request, model, dataset, dataset_version (which must exist),
- * epochs and threads. replayed: the key (NULL = none) was seen before and row->id is that job. */
+ * priority, epochs and threads. replayed: the key (NULL = none) was seen before and row->id is that
+ * job. ERR_BUSY where queued_max jobs wait. */
 bool store_job_add(struct store *store, struct store_job *row, const char *idempotency_key,
-                   bool *replayed, struct err *e);
+                   int queued_max, bool *replayed, struct err *e);
 /* The job that was added with this key; *id 0 when there is none. */
 bool store_job_by_key(struct store *store, const char *idempotency_key, int64_t *id, struct err *e);
 bool store_job_get(struct store *store, int64_t id, struct store_job *row, struct err *e);
-/* The newest `limit` of *total, newest first. */
-bool store_jobs(struct store *store, int limit, struct store_job **rows, int *count, int *total,
-                struct err *e);
+/* How many queued jobs run before this queued one. */
+bool store_job_ahead(struct store *store, const struct store_job *row, int *count, struct err *e);
 bool store_job_count(struct store *store, enum job_state state, int *count, struct err *e);
-/* The oldest queued job becomes running and is returned; when none waits or on failure *found is
- * false and row->id 0. */
+
+/* CREATED is the order of ids. */
+enum store_job_sort {
+    JOB_BY_CREATED,
+    JOB_BY_FINISHED,
+    JOB_BY_LOSS,
+    JOB_BY_ACCURACY,
+    JOB_BY_VAL_ACCURACY,
+    JOB_BY_TEST_ACCURACY,
+};
+struct store_job_filter {
+    const char *model; /* NULL: any */
+    int state;         /* enum job_state; -1: any */
+    enum store_job_sort sort;
+    bool ascending;
+    int limit, offset;
+    bool with_request;
+};
+/* Those of *total that fit the filter which it asks for; without a figure to sort by is last. */
+bool store_jobs(struct store *store, const struct store_job_filter *filter, struct store_job **rows,
+                int *count, int *total, struct err *e);
+
+/* Queued -> running: the job of the highest priority, of equals the oldest, is returned; when none
+ * waits or on failure *found is false and row->id 0. */
 bool store_job_start_next(struct store *store, struct store_job *row, bool *found, struct err *e);
+/* Of a running job, what its worker said at its start. */
 bool store_job_started(struct store *store, int64_t id, const struct progress *start,
                        struct err *e);
-/* One epoch: its row, confusion matrix, batch points since the last one, and the job's figures. */
+/* Of a running job, one epoch: its row, confusion matrix, batch points since the last one, and the
+ * job's figures. */
 bool store_job_epoch(struct store *store, int64_t id, const struct progress *epoch,
                      const struct report_batch *points, int point_count, struct err *e);
-/* The end: state, error text, figures, failures, and for a success the model's row, in one
- * transaction. model NULL unless one is published. Only a job that is queued or running can end:
- * else ERR_CONFLICT. */
+/* Running -> succeeded, failed or cancelled: state, error text, figures, failures, and for a
+ * success the model's row, in one transaction. model NULL unless one is published. */
 bool store_job_end(struct store *store, int64_t id, enum job_state state, const char *error,
                    const struct progress *done, const struct store_model *model, struct err *e);
-/* At start: jobs left running by a daemon that died become failed with this reason. */
-bool store_jobs_interrupted(struct store *store, const char *reason, int *count, struct err *e);
+/* Running -> queued: it was stopped for no fault of its own. */
+bool store_job_requeue(struct store *store, int64_t id, struct err *e);
+/* Running -> queued, or failed when it crashed more than `retries` times in a row. *state and
+ * error[512] (of a failure) say which. */
+bool store_job_crashed(struct store *store, int64_t id, const char *reason, int retries,
+                       enum job_state *state, char *error, struct err *e);
+/* At start: the running jobs of a daemon that died -> queued; failed where that happened more than
+ * `interruptions` times in a row. */
+bool store_jobs_recover(struct store *store, int interruptions, int *queued, int *failed,
+                        struct err *e);
+/* Queued -> cancelled. */
+bool store_job_cancel(struct store *store, int64_t id, struct err *e);
+/* Failed or cancelled -> queued, with so many epochs (0: as before). ERR_INVALID with field
+ * "epochs" when there are no more of them than it has finished; ERR_BUSY where queued_max wait. */
+bool store_job_resume(struct store *store, int64_t id, int epochs, int queued_max, struct err *e);
 /* With all it measured. ERR_CONFLICT unless it has ended. */
 bool store_job_delete(struct store *store, int64_t id, struct err *e);
 

@@ -35,10 +35,11 @@ static bool insert_epoch(struct store *store, int64_t id, const struct progress 
                    samples * sizeof(uint32_t)) &&
            drop_old_samples(store, id, epoch->epoch, val, e) &&
            sql_run(store, e,
-                   "UPDATE jobs SET epoch = ?, loss = ?, accuracy = ?, val_loss = ?,"
-                   " val_accuracy = ? WHERE id = ?",
-                   "iddddl", epoch->epoch, epoch->loss, epoch->accuracy, val_loss, val_accuracy,
-                   id);
+                   "UPDATE jobs SET epoch = ?1, loss = ?2, accuracy = ?3, val_loss = ?4,"
+                   " val_accuracy = ?5, best_epoch = CASE WHEN ?6 THEN ?1 ELSE best_epoch END"
+                   " WHERE id = ?7",
+                   "iddddil", epoch->epoch, epoch->loss, epoch->accuracy, val_loss, val_accuracy,
+                   (int)epoch->best, id);
 }
 
 bool store_job_epoch(struct store *store, int64_t id, const struct progress *epoch,
@@ -46,7 +47,7 @@ bool store_job_epoch(struct store *store, int64_t id, const struct progress *epo
 {
     if (!store_begin(store, e))
         return false;
-    bool ok = insert_epoch(store, id, epoch, e);
+    bool ok = store_job_check_state(store, id, JOB_RUNNING, e) && insert_epoch(store, id, epoch, e);
     for (int i = 0; ok && i < point_count; i++)
         ok = sql_run(store, e, "INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?)", "liidd", id,
                      points[i].epoch, points[i].batch, points[i].loss, points[i].lr);

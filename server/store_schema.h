@@ -75,6 +75,18 @@ static const char *const store_migrations[] = {
      * too many. */
     "ALTER TABLE epochs ADD COLUMN samples BLOB;"
     "ALTER TABLE evaluations ADD COLUMN samples BLOB;",
+    /* crashes, interruptions: in a row, while resumed_epoch and resumed_batch, where the last
+     * worker went on, stood still. An index holds what each of its queries reads. */
+    "ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN interruptions INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN last_crash TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE jobs ADD COLUMN resumed_epoch INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN resumed_batch INTEGER NOT NULL DEFAULT 0;"
+    "DROP INDEX jobs_by_state;"
+    "CREATE INDEX jobs_by_turn ON jobs (state, priority DESC, id);"
+    "CREATE INDEX jobs_by_model ON jobs (model, state);",
 };
 
 #endif

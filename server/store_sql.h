@@ -57,7 +57,12 @@ struct sql_row_type {
 bool sql_list(struct store *store, struct sqlite3_stmt *stmt, const struct sql_row_type *type,
               void **rows, int *count, struct err *e);
 
-/* Inserts within a transaction: shared by store_model_add and store_job_end. */
+/* Parts of transactions. */
 bool store_model_insert(struct store *store, const struct store_model *row, struct err *e);
+bool store_job_read(struct store *store, int64_t id, struct store_job *row, struct err *e);
+bool store_job_has_dataset(struct store *store, const struct store_job *row, struct err *e);
+bool store_job_queue_has_room(struct store *store, int queued_max, struct err *e);
+/* ERR_CONFLICT unless the job is in this state. */
+bool store_job_check_state(struct store *store, int64_t id, enum job_state state, struct err *e);
 
 #endif

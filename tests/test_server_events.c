@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "events.h"
 #include "harness.h"
 #include "limits.h"
+#include "store_schema.h"
 
 static char root[256], path[300];
 static struct store *store;
@@ -69,7 +71,7 @@ static int64_t queue_job(void)
                             .epochs = 9,
                             .threads = 1};
     bool replayed;
-    OK(store_job_add(store, &row, NULL, &replayed, &error));
+    OK(store_job_add(store, &row, NULL, 1000, &replayed, &error));
     return row.id;
 }
 
@@ -479,18 +481,17 @@ END_TEST
 START_TEST(jobs_of_an_older_database_get_their_events)
 {
     static struct viewer viewer;
+    const int64_t ended = 1, queued = 2;
     begin();
-    int64_t ended = run_job(), queued = queue_job();
-    finish_epoch(ended, 1);
-    finish_epoch(ended, 2);
-    end_job(ended, JOB_SUCCEEDED);
-    view(&viewer, ended, from_the_start);
-    look(&viewer, 4096);
-    leave(&viewer);
     close_all();
-    /* Before events were kept. */
-    execute("DROP TRIGGER job_is_added; DROP TRIGGER job_changes_state;"
-            "DROP TRIGGER job_finishes_epoch; DROP TABLE job_events; PRAGMA user_version = 1");
+    ck_assert_int_eq(unlink(path), 0);
+    execute(store_migrations[0]);
+    execute(
+        "PRAGMA user_version = 1;"
+        "INSERT INTO jobs (id, state, request, model, dataset, dataset_version, epochs, created)"
+        " VALUES (1, 2, '{}', 'm', 'd', 1, 9, '2026-01-01T00:00:00Z'),"
+        " (2, 0, '{}', 'm', 'd', 1, 9, '2026-01-01T00:00:00Z');"
+        "INSERT INTO epochs (job, epoch, split, classes) VALUES (1, 1, '', 0), (1, 2, '', 0)");
     open_all();
     view(&viewer, ended, from_the_start);
     look(&viewer, 4096);

@@ -1,57 +1,8 @@
 /* Training jobs through the real daemon: posted, run, cancelled, killed, kept. */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
-#include "harness.h"
-#include "job_client.h"
-
-/* A small net that learns the 200 samples of make_small in some hundredths of a second. */
-#define SMALL \
-    "\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":\"shapes-cnn\",\"batch_size\":10"
-#define QUICK SMALL ",\"optimizer\":{\"type\":\"adam\",\"lr\":0.01}"
-/* Runs until it is stopped. */
-#define ENDLESS "{" SMALL ",\"epochs\":100000}"
-
-/* One thread is quickest for so little, above all under valgrind. */
-static const char *const one_thread[] = {"--threads", "1", NULL};
-
-static struct daemon make_small(void)
-{
-    struct daemon daemon;
-    daemon_start(&daemon, one_thread);
-    make_shapes(&daemon, 200, 50);
-    return daemon;
-}
-
-static void expect_state(const struct daemon *daemon, const char *id, const char *state)
-{
-    cJSON *job = wait_job(daemon, id);
-    ck_assert_str_eq(text(job, "state"), state);
-    cJSON_Delete(job);
-}
-
-static void cancel(const struct daemon *daemon, const char *id)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/jobs/%s/cancel", id);
-    struct reply reply = client_send(daemon, "POST", path, NULL, NULL, 0);
-    ck_assert_int_eq(reply.status, 202);
-    reply_clear(&reply);
-}
-
-static void expect_model_answers(const struct daemon *daemon, const char *path)
-{
-    char body[2048] = "{\"inputs\":[0";
-    size_t used = strlen(body);
-    for (int i = 1; i < 784; i++, used += 2)
-        memcpy(body + used, ",0", 3);
-    memcpy(body + used, "]}", 3);
-    struct reply reply = client_post(daemon, path, body);
-    ck_assert_msg(reply.status == 200, "%d %s", reply.status, reply.body);
-    reply_clear(&reply);
-}
+#include "small_job.h"
 
 /* ---- a job's life ---- */
 
@@ -107,7 +58,7 @@ static void expect_threads(const struct daemon *daemon, const char *body, int th
     cJSON *job = get_json(daemon, "/jobs/%s", id);
     ck_assert_int_eq((int)number(member(job, "request"), "threads"), threads);
     cJSON_Delete(job);
-    cancel(daemon, id);
+    cancel_job(daemon, id);
 }
 
 START_TEST(a_job_gets_the_threads_that_its_batches_are_worth_unless_it_says)
@@ -143,13 +94,6 @@ START_TEST(each_job_makes_the_next_version_and_the_list_begins_with_the_newest)
     daemon_stop(&daemon);
 }
 END_TEST
-
-static void weights_of(const struct daemon *daemon, const char *body, char sum[65])
-{
-    cJSON *job = run_job(daemon, body);
-    snprintf(sum, 65, "%s", text(job, "weights_sha256"));
-    cJSON_Delete(job);
-}
 
 START_TEST(the_same_seed_gives_the_same_weights_at_any_number_of_threads)
 {
@@ -221,24 +165,6 @@ START_TEST(a_job_starts_from_another_models_weights)
 }
 END_TEST
 
-START_TEST(a_diverging_job_fails_and_says_where)
-{
-    struct daemon daemon = make_small();
-    char id[24];
-    post_job(&daemon,
-             "{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":\"scratch\","
-             "\"loss\":\"mse\",\"optimizer\":{\"type\":\"sgd\",\"lr\":1000}}",
-             id);
-    cJSON *job = wait_job(&daemon, id);
-    ck_assert_str_eq(text(job, "state"), "failed");
-    ck_assert_msg(strstr(text(job, "error"), "non-finite") != NULL, "%s", text(job, "error"));
-    cJSON_Delete(job);
-    struct reply reply = client_get(&daemon, "/models/m");
-    reply_expect_problem(&reply, 404, "m");
-    daemon_stop(&daemon);
-}
-END_TEST
-
 /* ---- cancel and delete ---- */
 
 START_TEST(a_queued_job_is_cancelled_at_once)
@@ -247,12 +173,12 @@ START_TEST(a_queued_job_is_cancelled_at_once)
     char first[24], second[24];
     post_job(&daemon, ENDLESS, first);
     post_job(&daemon, ENDLESS, second);
-    cancel(&daemon, second);
+    cancel_job(&daemon, second);
     cJSON *job = get_json(&daemon, "/jobs/%s", second);
     ck_assert_str_eq(text(job, "state"), "cancelled");
     ck_assert(cJSON_IsNull(member(job, "started")));
     cJSON_Delete(job);
-    cancel(&daemon, first);
+    cancel_job(&daemon, first);
     expect_state(&daemon, first, "cancelled");
     daemon_stop(&daemon);
 }
@@ -265,7 +191,7 @@ START_TEST(a_running_job_is_cancelled_and_the_next_one_runs)
     post_job(&daemon, ENDLESS, first);
     wait_running(&daemon, first);
     post_job(&daemon, "{" QUICK ",\"epochs\":1}", second);
-    cancel(&daemon, first);
+    cancel_job(&daemon, first);
     expect_state(&daemon, first, "cancelled");
     expect_state(&daemon, second, "succeeded");
     cJSON *job = get_json(&daemon, "/jobs/%s", first);
@@ -294,7 +220,7 @@ START_TEST(only_an_ended_job_is_deleted)
     wait_running(&daemon, id);
     struct reply reply = client_send(&daemon, "DELETE", "/jobs/1", NULL, NULL, 0);
     reply_expect_problem(&reply, 409, "running");
-    cancel(&daemon, id);
+    cancel_job(&daemon, id);
     expect_state(&daemon, id, "cancelled");
     reply = client_send(&daemon, "DELETE", "/jobs/1", NULL, NULL, 0);
     ck_assert_int_eq(reply.status, 204);
@@ -305,64 +231,7 @@ START_TEST(only_an_ended_job_is_deleted)
 }
 END_TEST
 
-/* ---- faults ---- */
-
-START_TEST(a_killed_worker_fails_its_job_alone)
-{
-    struct daemon daemon = make_small();
-    char id[24];
-    post_job(&daemon, ENDLESS, id);
-    wait_running(&daemon, id);
-    ck_assert_int_eq(kill(worker_of(&daemon), SIGKILL), 0);
-    cJSON *job = wait_job(&daemon, id);
-    ck_assert_str_eq(text(job, "state"), "failed");
-    ck_assert_str_eq(text(job, "error"), "worker was killed by signal 9 (Killed)");
-    cJSON_Delete(job);
-    job = run_job(&daemon, "{" QUICK ",\"epochs\":1}");
-    cJSON_Delete(job);
-    daemon_stop(&daemon);
-}
-END_TEST
-
-START_TEST(a_worker_that_talks_nonsense_is_ended_and_fails_its_job)
-{
-    struct daemon daemon = make_small();
-    char id[24], path[64];
-    post_job(&daemon, ENDLESS, id);
-    wait_running(&daemon, id);
-    /* Its end of the progress pipe, borrowed. */
-    snprintf(path, sizeof path, "/proc/%d/fd/3", (int)worker_of(&daemon));
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq((int)write(fd, "nonsense\n", 9), 9);
-    close(fd);
-    cJSON *job = wait_job(&daemon, id);
-    ck_assert_str_eq(text(job, "state"), "failed");
-    ck_assert_str_ne(text(job, "error"), "");
-    ck_assert_ptr_null(strstr(text(job, "error"), "signal"));
-    cJSON_Delete(job);
-    cJSON_Delete(run_job(&daemon, "{" QUICK ",\"epochs\":1}"));
-    daemon_stop(&daemon);
-}
-END_TEST
-
-START_TEST(a_job_whose_dataset_file_is_gone_fails_with_the_reason)
-{
-    struct daemon daemon = make_small();
-    char first[24], second[24], path[400];
-    post_job(&daemon, ENDLESS, first);
-    wait_running(&daemon, first);
-    post_job(&daemon, "{" QUICK "}", second);
-    snprintf(path, sizeof path, "%s/datasets/shapes/1.safetensors", daemon.data_dir);
-    ck_assert_int_eq(unlink(path), 0);
-    cancel(&daemon, first);
-    cJSON *job = wait_job(&daemon, second);
-    ck_assert_str_eq(text(job, "state"), "failed");
-    ck_assert_ptr_nonnull(strstr(text(job, "error"), "safetensors"));
-    cJSON_Delete(job);
-    daemon_stop(&daemon);
-}
-END_TEST
+/* ---- what stays ---- */
 
 START_TEST(a_restart_keeps_jobs_reports_and_model)
 {
@@ -386,97 +255,7 @@ START_TEST(a_restart_keeps_jobs_reports_and_model)
 }
 END_TEST
 
-START_TEST(stopping_the_daemon_fails_the_running_job_and_keeps_the_queued_one)
-{
-    struct daemon daemon = make_small();
-    char first[24], second[24];
-    post_job(&daemon, ENDLESS, first);
-    wait_running(&daemon, first);
-    post_job(&daemon, "{" QUICK ",\"epochs\":1}", second);
-    pid_t worker = worker_of(&daemon);
-    daemon_terminate(&daemon);
-    daemon_wait(&daemon);
-    ck_assert_int_ne(kill(worker, 0), 0);
-    daemon_launch(&daemon, one_thread);
-    cJSON *job = wait_job(&daemon, first);
-    ck_assert_str_eq(text(job, "state"), "failed");
-    ck_assert_str_eq(text(job, "error"), "the daemon was stopped");
-    cJSON_Delete(job);
-    expect_state(&daemon, second, "succeeded");
-    daemon_stop(&daemon);
-}
-END_TEST
-
-START_TEST(a_killed_daemon_takes_its_worker_along_and_fails_the_job_at_the_next_start)
-{
-    struct daemon daemon = make_small();
-    char id[24];
-    post_job(&daemon, ENDLESS, id);
-    wait_running(&daemon, id);
-    pid_t worker = worker_of(&daemon);
-    kill(daemon.pid, SIGKILL);
-    ck_assert_int_eq(waitpid(daemon.pid, NULL, 0), daemon.pid);
-    /* An orphan, which init reaps in its own time. */
-    for (;;) {
-        char path[64], line[256] = "", state = 0;
-        snprintf(path, sizeof path, "/proc/%d/stat", (int)worker);
-        FILE *file = fopen(path, "r");
-        const char *end = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
-        if (file)
-            fclose(file);
-        if (!end || sscanf(end + 1, " %c", &state) != 1 || state == 'Z' || state == 'X')
-            break;
-        job_pause();
-    }
-    daemon_launch(&daemon, one_thread);
-    cJSON *job = wait_job(&daemon, id);
-    ck_assert_str_eq(text(job, "state"), "failed");
-    ck_assert_str_eq(text(job, "error"), "the daemon stopped while the job ran");
-    cJSON_Delete(job);
-    daemon_stop(&daemon);
-}
-END_TEST
-
 /* ---- requests ---- */
-
-static struct reply post_with_key(const struct daemon *daemon, const char *key, const char *body)
-{
-    char header[64];
-    snprintf(header, sizeof header, "Idempotency-Key: %s", key);
-    return client_send(daemon, "POST", "/jobs", (const char *const[]){header, NULL}, body,
-                       strlen(body));
-}
-
-START_TEST(an_idempotency_key_makes_one_job)
-{
-    struct daemon daemon = make_small();
-    for (int i = 0; i < 2; i++) {
-        struct reply reply = post_with_key(&daemon, "k-1", "{" QUICK ",\"epochs\":1}");
-        ck_assert_int_eq(reply.status, 202);
-        ck_assert_str_eq(reply_header(&reply, "Location"), "/jobs/1");
-        ck_assert_int_eq(reply_header(&reply, "Idempotency-Replayed") != NULL, i);
-        reply_clear(&reply);
-        /* A newer version does not make the same request another one. */
-        make_shapes(&daemon, 200, 50);
-    }
-    struct reply reply = post_with_key(&daemon, "k-1", "{" QUICK ",\"epochs\":2}");
-    reply_expect_problem(&reply, 409, "another request");
-    reply = post_with_key(&daemon, "k-2", "{" QUICK ",\"epochs\":1}");
-    ck_assert_str_eq(reply_header(&reply, "Location"), "/jobs/2");
-    reply_clear(&reply);
-    cJSON_Delete(wait_job(&daemon, "1"));
-    cJSON_Delete(wait_job(&daemon, "2"));
-    /* Nor does it matter that the job could not be posted now. */
-    reply = client_send(&daemon, "DELETE", "/datasets/shapes", NULL, NULL, 0);
-    ck_assert_int_eq(reply.status, 204);
-    reply_clear(&reply);
-    reply = post_with_key(&daemon, "k-1", "{" QUICK ",\"epochs\":1}");
-    ck_assert_int_eq(reply.status, 202);
-    ck_assert_str_eq(reply_header(&reply, "Idempotency-Replayed"), "true");
-    reply_clear(&reply);
-    daemon_stop(&daemon);
-}
-END_TEST
 
 START_TEST(a_bad_request_is_refused_with_its_field)
 {
@@ -598,14 +377,8 @@ TEST_PROGRAM("server_jobs", a_job_trains_and_its_model_answers, a_job_echoes_its
              the_same_seed_gives_the_same_weights_at_any_number_of_threads,
              the_best_epoch_is_published_or_the_last_if_asked_for,
              early_stopping_ends_a_job_before_its_epochs, a_job_starts_from_another_models_weights,
-             a_diverging_job_fails_and_says_where, a_queued_job_is_cancelled_at_once,
-             a_running_job_is_cancelled_and_the_next_one_runs, an_ended_job_cannot_be_cancelled,
-             only_an_ended_job_is_deleted, a_killed_worker_fails_its_job_alone,
-             a_worker_that_talks_nonsense_is_ended_and_fails_its_job,
-             a_job_whose_dataset_file_is_gone_fails_with_the_reason,
-             a_restart_keeps_jobs_reports_and_model,
-             stopping_the_daemon_fails_the_running_job_and_keeps_the_queued_one,
-             a_killed_daemon_takes_its_worker_along_and_fails_the_job_at_the_next_start,
-             an_idempotency_key_makes_one_job, a_bad_request_is_refused_with_its_field,
+             a_queued_job_is_cancelled_at_once, a_running_job_is_cancelled_and_the_next_one_runs,
+             an_ended_job_cannot_be_cancelled, only_an_ended_job_is_deleted,
+             a_restart_keeps_jobs_reports_and_model, a_bad_request_is_refused_with_its_field,
              a_base_model_of_another_form_is_refused, an_unknown_job_is_not_found,
              the_first_start_trains_a_model_by_itself)

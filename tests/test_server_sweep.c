@@ -138,7 +138,7 @@ static int64_t add_job(void)
     bool replayed;
     snprintf(row.model, sizeof row.model, "m");
     snprintf(row.dataset, sizeof row.dataset, "d");
-    OK(store_job_add(store, &row, NULL, &replayed, &error));
+    OK(store_job_add(store, &row, NULL, 1000, &replayed, &error));
     return row.id;
 }
 
@@ -147,8 +147,13 @@ START_TEST(checkpoints_stay_of_jobs_that_may_go_on)
     const struct progress done = {.type = PROGRESS_DONE};
     begin();
     add_dataset("d");
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
+        struct store_job row = {.id = 0};
+        bool found;
         add_job();
+        OK(store_job_start_next(store, &row, &found, &error));
+        store_job_clear(&row);
+    }
     OK(store_job_end(store, 2, JOB_SUCCEEDED, "", &done, NULL, &error));
     OK(store_job_end(store, 3, JOB_FAILED, "no space", NULL, NULL, &error));
     OK(store_job_end(store, 4, JOB_CANCELLED, "", NULL, NULL, &error));
