@@ -5,11 +5,12 @@ BENCH_CASES := $(B)/bench/cases.o $(B)/bench/measure.o
 BENCH_OBJ := $(patsubst %,$(B)/bench/%.o,main layers nets peak) $(BENCH_CASES) \
     $(foreach isa,$(ISAS),$(B)/bench/peak_loop.$(isa).o)
 BENCH_PROGRAMS := $(patsubst %,$(B)/bench/%,bench export peer_onednn)
+PROTO_BENCHES := $(patsubst %,$(B)/bench/%,export json)
 
 $(B)/bench/%.o: bench/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) -fopenmp $(BENCH_CPP) -c $< -o $@
-$(B)/bench/export.o: BENCH_CPP := $(PROTO_CPP) -iquote bench
+$(PROTO_BENCHES:=.o): BENCH_CPP := $(PROTO_CPP) -iquote bench
 
 define bench_isa_rule
 $(B)/bench/peak_loop.$(1).o: bench/peak_loop.c
@@ -20,16 +21,17 @@ $(foreach isa,$(ISAS),$(eval $(call bench_isa_rule,$(isa))))
 
 $(B)/bench/bench: $(BENCH_OBJ) $(B)/libcore.a
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ -lm
-$(B)/bench/export: $(B)/bench/export.o $(B)/bench/cases.o $(B)/libproto.a $(B)/libcore.a
-	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(LIBS)
+$(B)/bench/export: $(B)/bench/cases.o
+$(PROTO_BENCHES): %: %.o $(B)/libproto.a $(B)/libcore.a
+	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 $(B)/bench/peer_onednn: $(B)/bench/peer_onednn.o $(BENCH_CASES) $(B)/libcore.a
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ -ldnnl -lm
 
 # What builds without the peers; part of `make lint`.
 .PHONY: bench-programs
-bench-programs: $(B)/bench/bench $(B)/bench/export
+bench-programs: $(B)/bench/bench $(PROTO_BENCHES)
 
--include $(BENCH_OBJ:.o=.d) $(B)/bench/export.d $(B)/bench/peer_onednn.d
+-include $(BENCH_OBJ:.o=.d) $(PROTO_BENCHES:=.d) $(B)/bench/peer_onednn.d
 
 # ---- for people --------------------------------------------------------------------------------
 
@@ -39,6 +41,11 @@ bench: deps ## kernels against the FMA peak, nets, memory: a table (KINDS="peak 
 	@for kind in $(KINDS); do GOMP_SPINCOUNT=3000 $(B)/bench/bench $$kind || exit 1; done > $(B)/bench/bench.csv
 	@bench/table.py $(B)/bench/bench.csv
 KINDS ?= peak layers train infer memory
+
+.PHONY: bench-json
+bench-json: deps ## number arrays in JSON against cJSON, strtof and raw bodies: a table
+	@$(MAKE) --no-print-directory -j2 $(B)/bench/json
+	@$(B)/bench/json
 
 PEER_DEPS := libdnnl-dev python3-torch libopenblas0-openmp
 .PHONY: bench-peers

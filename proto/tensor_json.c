@@ -7,7 +7,7 @@
 
 #include "number.h"
 
-enum { PATH_BYTES = 128, FIRST_CAPACITY = 1024 };
+enum { PATH_BYTES = 128, FIRST_CAPACITY = 1 << 14 };
 
 struct reader {
     const char *text, *at, *end;
@@ -123,34 +123,30 @@ static bool not_a_number(struct reader *r)
     }
 }
 
-static bool append(struct reader *r, float value)
+/* Room for a number more, unless there are count_max of them. */
+static bool reserve(struct reader *r)
 {
     struct tensor *t = r->tensor;
-    if (t->count == r->count_max)
-        return err_field(r->e, ERR_TOO_LARGE, r->key, "more than %zu numbers in %s", r->count_max,
-                         r->key);
-    if (t->count == r->capacity) {
-        size_t capacity = r->capacity ? r->capacity * 2 : FIRST_CAPACITY;
-        if (capacity > r->count_max)
-            capacity = r->count_max;
-        float *data = realloc(t->data, capacity * sizeof *data);
-        if (!data)
-            return err_no_memory(r->e);
-        t->data = data;
-        r->capacity = capacity;
-    }
-    t->data[t->count++] = value;
+    if (t->count < r->capacity || t->count == r->count_max)
+        return true;
+    size_t capacity = r->capacity ? r->capacity * 2 : FIRST_CAPACITY;
+    if (capacity > r->count_max)
+        capacity = r->count_max;
+    float *data = realloc(t->data, capacity * sizeof *data);
+    if (!data)
+        return err_no_memory(r->e);
+    t->data = data;
+    r->capacity = capacity;
     return true;
 }
 
-static bool read_number(struct reader *r)
+/* Says why no number is taken here. */
+static bool refuse_number(struct reader *r)
 {
     float value;
     size_t size = number_read(r->at, (size_t)(r->end - r->at), &value);
     if (size == 0)
         return not_a_number(r);
-    if (r->tensor->rank == 0)
-        r->tensor->rank = r->depth;
     if (r->depth != r->tensor->rank)
         return wrong_type(r, "an array", "a number");
     if (isinf(value)) {
@@ -159,10 +155,26 @@ static bool read_number(struct reader *r)
         return err_field(r->e, ERR_INVALID, path, "number %.*s at %s overflows a float",
                          size > 40 ? 40 : (int)size, r->at, path);
     }
-    if (!append(r, value))
+    return err_field(r->e, ERR_TOO_LARGE, r->key, "more than %zu numbers in %s", r->count_max,
+                     r->key);
+}
+
+/* The numbers of the innermost array, as far as they and the room for them go. */
+static bool read_numbers(struct reader *r)
+{
+    struct tensor *t = r->tensor;
+    size_t count = 0;
+    if (t->rank == 0)
+        t->rank = r->depth;
+    if (!reserve(r))
         return false;
-    r->at += size;
-    r->index[r->depth - 1]++;
+    if (r->depth == t->rank)
+        r->at += number_list_read(r->at, (size_t)(r->end - r->at), t->data + t->count,
+                                  r->capacity - t->count, &count);
+    if (count == 0)
+        return refuse_number(r);
+    t->count += count;
+    r->index[r->depth - 1] += count;
     return true;
 }
 
@@ -210,7 +222,7 @@ static bool read_array(struct reader *r)
         while (r->at < r->end && *r->at == '[')
             if (!open_array(r))
                 return false;
-        if (!read_number(r))
+        if (!read_numbers(r))
             return false;
         skip_space(r);
         while (r->depth > 0 && r->at < r->end && *r->at == ']') {

@@ -263,18 +263,28 @@ START_TEST(test_random_bytes_are_refused_or_read)
 }
 END_TEST
 
-/* number_read must give the bits of strtof. (An assertion costs a system call even when it holds:
- * not for a million numbers.) */
+/* number_read and number_list_read must give the bits of strtof, at the end of the text and with
+ * more behind it, where numbers are read by words. (An assertion costs a system call even when it
+ * holds: not for a million numbers.) */
 static void same_as_strtof(const char *text)
 {
-    size_t size = strlen(text);
-    char *copy = exact_copy(text, size);
-    float value = NAN, expected = strtof(text, NULL);
-    if (number_read(copy, size, &value) != size)
+    static const char behind[] = " ,2.5,3.5,4.5,5.5,6.5,7.5,8.5,9.5,0.5,1.5,2.5";
+    size_t size = strlen(text), count;
+    float value = NAN, list[2] = {NAN, NAN}, expected = strtof(text, NULL);
+    char *alone = exact_copy(text, size), *longer = malloc(size + sizeof behind);
+    memcpy(longer, text, size);
+    memcpy(longer + size, behind, sizeof behind);
+    if (number_read(alone, size, &value) != size)
         ck_abort_msg("%s was not read whole", text);
     if (memcmp(&value, &expected, sizeof value) != 0)
         ck_abort_msg("%s: %a, expected %a", text, (double)value, (double)expected);
-    free(copy);
+    size_t end = number_list_read(longer, size + sizeof behind - 1, list, 2, &count);
+    if (isinf(expected) ? count != 0 : count != 2 || end != size + 5 || list[1] != 2.5f)
+        ck_abort_msg("%s: %zu numbers and %zu bytes of a list", text, count, end);
+    if (!isinf(expected) && memcmp(list, &expected, sizeof expected) != 0)
+        ck_abort_msg("%s: %a in a list, expected %a", text, (double)list[0], (double)expected);
+    free(alone);
+    free(longer);
 }
 
 START_TEST(test_rounding_is_that_of_strtof_on_random_numbers)
@@ -324,6 +334,28 @@ START_TEST(test_rounding_is_right_beside_the_middle_of_two_floats)
 }
 END_TEST
 
+/* The same with as few digits as clients send, cut off and one more in the last place: that close
+ * to the middle the digits allow. */
+START_TEST(test_rounding_is_right_beside_a_middle_of_few_digits)
+{
+    struct cnn_rng rng;
+    cnn_rng_init(&rng, 6, 0);
+    for (int round = 0; round < 200000; round++) {
+        float low = cnn_rng_uniform(&rng, -1, 1) * (float)(1 << cnn_rng_below(&rng, 24));
+        double middle = ((double)low + (double)nextafterf(low, INFINITY)) / 2;
+        char text[64];
+        int digits = 1 + (int)cnn_rng_below(&rng, 24);
+        int size = snprintf(text, sizeof text, "%.*f", digits, middle);
+        same_as_strtof(text);
+        if (text[size - 1] < '9')
+            text[size - 1]++;
+        else
+            text[size - 1]--;
+        same_as_strtof(text);
+    }
+}
+END_TEST
+
 START_TEST(test_long_numbers_are_rounded_right)
 {
     struct buf text = {0};
@@ -367,14 +399,74 @@ START_TEST(test_number_grammar_is_that_of_json)
 }
 END_TEST
 
-TEST_PROGRAM("proto_tensor_json", test_nested_numbers_become_a_tensor,
-             test_flat_numbers_become_a_tensor, test_other_documents_are_left_alone,
-             test_a_second_array_is_still_a_duplicate_key,
-             test_ragged_arrays_are_refused_with_their_index,
-             test_what_is_no_number_is_refused_by_name,
-             test_numbers_that_overflow_a_float_are_refused,
-             test_numbers_past_the_limit_are_refused, test_a_million_numbers_are_read,
-             test_truncation_anywhere_is_an_error, test_random_bytes_are_refused_or_read,
-             test_rounding_is_that_of_strtof_on_random_numbers,
-             test_rounding_is_right_beside_the_middle_of_two_floats,
-             test_long_numbers_are_rounded_right, test_number_grammar_is_that_of_json)
+/* Each begins a long list, so that words are read, and a short one, where there is no room. */
+START_TEST(test_lists_stop_where_the_grammar_does)
+{
+    static const struct {
+        const char *text;
+        size_t count, bytes;
+    } lists[] = {
+        {"", 0, 0},
+        {"x", 0, 0},
+        {",1", 0, 0},
+        {"1", 1, 1},
+        {"1]", 1, 1},
+        {"1 ,\t2\r\n, 3 ]", 3, 10},
+        {"1,,2", 1, 1},
+        {"1,]", 1, 1},
+        {"1 2", 1, 1},
+        {"1\v,2", 1, 1},
+        {"1,02", 2, 3},
+        {"1,-", 1, 1},
+        {"1,-02", 2, 4},
+        {"1,+2", 1, 1},
+        {"1,.5", 1, 1},
+        {"1,2.", 1, 1},
+        {"1,2.,", 1, 1},
+        {"1,2.x", 1, 1},
+        {"1,0.5.5", 2, 5},
+        {"1,1e", 1, 1},
+        {"1,1e5,2", 3, 7},
+        {"1,0.5E-1", 2, 8},
+        {"1,12345678", 2, 10},
+        {"1,123456789.5", 2, 13},
+        {"1,0.12345678", 2, 12},
+        {"1,0.000000000000000000000001", 2, 28},
+        {"1,0.0000000000000000000000001", 2, 29},
+        {"1,999999.9999999999999999999999", 2, 31},
+        {"1,1e39", 1, 1},
+        {"1,NaN", 1, 1},
+        {"0x10", 1, 1},
+        {"1,1:2", 2, 3},
+        {"1,1/2", 2, 3},
+    };
+    float values[8];
+    size_t count;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        char longer[128];
+        memset(longer, ' ', sizeof longer);
+        memcpy(longer, lists[i].text, strlen(lists[i].text));
+        char *exact = exact_copy(lists[i].text, strlen(lists[i].text));
+        size_t bytes = number_list_read(exact, strlen(lists[i].text), values, 8, &count);
+        ck_assert_msg(count == lists[i].count && bytes == lists[i].bytes, "%s", lists[i].text);
+        bytes = number_list_read(longer, sizeof longer, values, 8, &count);
+        ck_assert_msg(count == lists[i].count && bytes == lists[i].bytes, "%s", lists[i].text);
+        free(exact);
+    }
+    ck_assert_uint_eq(number_list_read("1,2,3", 5, values, 2, &count), 3);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_uint_eq(number_list_read("1,2,3", 5, values, 0, &count), 0);
+    ck_assert_uint_eq(count, 0);
+}
+END_TEST
+
+TEST_PROGRAM(
+    "proto_tensor_json", test_nested_numbers_become_a_tensor, test_flat_numbers_become_a_tensor,
+    test_other_documents_are_left_alone, test_a_second_array_is_still_a_duplicate_key,
+    test_ragged_arrays_are_refused_with_their_index, test_what_is_no_number_is_refused_by_name,
+    test_numbers_that_overflow_a_float_are_refused, test_numbers_past_the_limit_are_refused,
+    test_a_million_numbers_are_read, test_truncation_anywhere_is_an_error,
+    test_random_bytes_are_refused_or_read, test_rounding_is_that_of_strtof_on_random_numbers,
+    test_rounding_is_right_beside_the_middle_of_two_floats,
+    test_rounding_is_right_beside_a_middle_of_few_digits, test_long_numbers_are_rounded_right,
+    test_number_grammar_is_that_of_json, test_lists_stop_where_the_grammar_does)
