@@ -16,7 +16,7 @@
 #include "check.h"
 #include "predict_body.h"
 #include "rng.h"
-#include "tensor_json.h"
+#include "tensor_lift.h"
 
 enum { ROUNDS = 7, SIDE_MAX = 24, COUNT_MAX = SIDE_MAX * SIDE_MAX * SIDE_MAX };
 static const double ROUND_S = 0.05;
@@ -78,16 +78,17 @@ static void body_fill(struct body *body)
 
 /* Readers; each leaves its floats in out. */
 
-static void read_tensor(const struct body *body, float *out)
+static void read_lift(const struct body *body, float *out)
 {
-    struct tensor tensor;
-    struct buf rest = {0};
+    static const char *const names[] = {"inputs", NULL};
+    const struct tensor_lift lift = {names, COUNT_MAX, 1};
+    struct tensor_list list;
     struct err e;
-    CHECK(tensor_json_lift(body->text.data, body->text.size, "inputs", COUNT_MAX, &tensor, &rest,
-                           &e));
-    memcpy(out, tensor.data, tensor.count * sizeof *out);
-    buf_clear(&rest);
-    tensor_clear(&tensor);
+    struct cJSON *json = tensor_lift(body->text.data, body->text.size, &lift, &list, &e);
+    CHECK(json && list.count == 1);
+    memcpy(out, list.items[0].data, list.items[0].count * sizeof *out);
+    cJSON_Delete(json);
+    tensor_list_clear(&list);
 }
 
 static size_t tree_to_floats(const cJSON *json, float *out)
@@ -151,7 +152,7 @@ static void predict_raw(const struct body *body, float *out)
 static const struct {
     const char *name;
     void (*read)(const struct body *body, float *out);
-} readers[] = {{"tensor_json", read_tensor},
+} readers[] = {{"tensor_lift", read_lift},
                {"cJSON", read_cjson},
                {"strtof", read_strtof},
                {"predict, JSON", predict_json},

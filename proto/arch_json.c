@@ -355,7 +355,7 @@ static bool layers_parse(const cJSON *layers, struct cnn_spec *spec, struct err 
     return true;
 }
 
-static bool shape_parse(const cJSON *json, struct cnn_shape *shape, struct err *e)
+bool arch_shape_parse(const struct cJSON *json, struct cnn_shape *shape, struct err *e)
 {
     long long dims[1 + CNN_AXES];
     if (!cJSON_IsArray(json))
@@ -387,7 +387,7 @@ static bool object_input(const cJSON *json, const struct cnn_shape *input, struc
         spec->input = *input;
         return true;
     }
-    if (!shape_parse(own, &spec->input, e))
+    if (!arch_shape_parse(own, &spec->input, e))
         return err_within(e, "input");
     if (!input || (cnn_shape_equal(&spec->input, input) && spec->input.rank == input->rank))
         return true;

@@ -31,6 +31,8 @@ bool arch_parse(const struct cJSON *json, const struct cnn_shape *input, int cla
 /* The same from text. */
 bool arch_parse_text(const char *text, size_t size, const struct cnn_shape *input, int classes,
                      struct cnn_spec *spec, struct err *e);
+/* A list of sizes, channels first: [1,28,28]. */
+bool arch_shape_parse(const struct cJSON *json, struct cnn_shape *shape, struct err *e);
 /* A layer's type as it is written, "conv2d"; static or in out. */
 enum { ARCH_TYPE_BYTES = 32 };
 const char *arch_type_text(const struct cnn_layer_spec *layer, char out[ARCH_TYPE_BYTES]);

@@ -7,14 +7,28 @@
 
 #include "utf8.h"
 
-struct cJSON *json_parse(const char *text, size_t size, struct err *e)
+/* What json_scan passes cJSON reads, so that only memory can be missing. */
+static struct cJSON *parse_scanned(const char *text, size_t size, struct err *e)
 {
-    if (!json_check(text, size, e))
-        return NULL;
-    /* What json_check passes cJSON reads, so that only memory can be missing. */
     cJSON *json = cJSON_ParseWithLengthOpts(text, size, NULL, 0);
     if (!json)
         err_no_memory(e);
+    return json;
+}
+
+struct cJSON *json_parse(const char *text, size_t size, struct err *e)
+{
+    return json_check(text, size, e) ? parse_scanned(text, size, e) : NULL;
+}
+
+struct cJSON *json_parse_lifted(const char *text, size_t size, const struct json_lift *lift,
+                                struct err *e)
+{
+    struct buf rest = {0};
+    struct cJSON *json = NULL;
+    if (json_scan(text, size, lift, &rest, e))
+        json = rest.data ? parse_scanned(rest.data, rest.size, e) : parse_scanned(text, size, e);
+    buf_clear(&rest);
     return json;
 }
 

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "buf.h"
 #include "err.h"
 
 struct cJSON;
@@ -23,8 +24,27 @@ enum { JSON_NUMBER_BYTES_MAX = 63 };
 
 struct cJSON *json_parse(const char *text, size_t size, struct err *e); /* json_free it */
 void json_free(struct cJSON *json);
+
+/* Arrays that another reader takes out of the text before there is a tree. */
+struct json_lift {
+    const char *const *names; /* of the members whose arrays these are; NULL-terminated */
+    /* The array begins at text[*at], and path is the way to it, "inputs[1].points"; *at becomes the
+     * byte after it. False with *e ends the parse. */
+    bool (*take)(void *context, const char *path, const char *text, size_t size, size_t *at,
+                 struct err *e);
+    void *context;
+};
+/* As json_parse, in the same one pass. Wherever a member of such a name has an array that holds no
+ * objects, the tree has the number of arrays taken before it; a plain number there is refused, so
+ * that each number of such a name is one of these. */
+struct cJSON *json_parse_lifted(const char *text, size_t size, const struct json_lift *lift,
+                                struct err *e);
+
 /* Checks the grammar and bounds above without building anything. */
 bool json_check(const char *text, size_t size, struct err *e);
+/* The same, and takes arrays out; *rest, unless nothing was taken, is the document without them. */
+bool json_scan(const char *text, size_t size, const struct json_lift *lift, struct buf *rest,
+               struct err *e);
 
 bool json_is_object(const struct cJSON *json, const char *what, struct err *e);
 /* Refuses members not named in keys (a NULL-terminated list): "unknown field 'epoch'". */

@@ -1,12 +1,13 @@
-/* json_scan.c - json_check: one iterative pass over the text that holds it to the grammar and the
- * bounds of json_read.h before cJSON, which is more forgiving, sees it. */
+/* json_scan.c - one iterative pass over the text that holds it to the grammar and the bounds of
+ * json_read.h before cJSON, which is more forgiving, sees it, and hands number arrays to whoever
+ * reads them. */
 #include "json_read.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
 #include "limits.h"
 #include "utf8.h"
 
@@ -19,6 +20,7 @@ struct level {
     bool object;
     size_t first_key; /* of this object, in scan.keys */
     size_t names;     /* scan.names.size when it began */
+    size_t index;     /* of the element under way of this array */
 };
 
 struct scan {
@@ -31,8 +33,14 @@ struct scan {
     struct key *keys;
     size_t key_count, key_capacity;
     size_t values;
+    const struct json_lift *lift; /* or NULL */
+    struct buf *rest;
+    size_t copied; /* up to here the text is in rest, once anything is */
+    int lifted;
     struct err *e;
 };
+
+enum { PATH_BYTES = 128 };
 
 static bool unexpected(struct scan *s, const char *expected)
 {
@@ -281,11 +289,77 @@ static bool open_level(struct scan *s, bool *empty)
     if (s->depth == LIMIT_JSON_DEPTH)
         return err_set(s->e, ERR_INVALID, "JSON nested deeper than %d at byte %zu",
                        LIMIT_JSON_DEPTH, s->at);
-    s->levels[s->depth++] = (struct level){object, s->key_count, s->names.size};
+    s->levels[s->depth++] = (struct level){object, s->key_count, s->names.size, 0};
     s->at++;
     skip_space(s);
     *empty = peek(s) == (object ? '}' : ']');
     return *empty || !object || member_key(s);
+}
+
+/* Lifting */
+
+/* The key of the member under way in the innermost object but `above`. */
+static const struct key *key_at(const struct scan *s, int depth)
+{
+    return &s->keys[(depth + 1 < s->depth ? s->levels[depth + 1].first_key : s->key_count) - 1];
+}
+
+/* "inputs[1].points", cut where it grows long. */
+static void path_text(const struct scan *s, char out[PATH_BYTES])
+{
+    size_t used = 0;
+    char quoted[UTF8_QUOTE_BYTES];
+    out[0] = '\0';
+    for (int i = 0; i < s->depth && used < PATH_BYTES - 1; i++) {
+        const struct key *key = s->levels[i].object ? key_at(s, i) : NULL;
+        int size = key ? snprintf(out + used, PATH_BYTES - used, "%s%s", i ? "." : "",
+                                  utf8_quote(quoted, s->names.data + key->name, key->size))
+                       : snprintf(out + used, PATH_BYTES - used, "[%zu]", s->levels[i].index);
+        used += (size_t)size;
+    }
+}
+
+/* Whether the value under way is a member whose arrays are lifted. */
+static bool is_lifted(const struct scan *s)
+{
+    if (!s->lift || s->depth == 0 || !s->levels[s->depth - 1].object)
+        return false;
+    const struct key *key = key_at(s, s->depth - 1);
+    for (const char *const *name = s->lift->names; *name; name++)
+        if (strlen(*name) == key->size && memcmp(*name, s->names.data + key->name, key->size) == 0)
+            return true;
+    return false;
+}
+
+/* Whether the array begun here holds objects, however deep. */
+static bool holds_objects(const struct scan *s)
+{
+    size_t at = s->at;
+    while (at < s->size && memchr("[ \t\r\n", s->text[at], 5))
+        at++;
+    return at < s->size && s->text[at] == '{';
+}
+
+static bool lift_array(struct scan *s)
+{
+    char path[PATH_BYTES];
+    size_t begin = s->at;
+    path_text(s, path);
+    if (!s->lift->take(s->lift->context, path, s->text, s->size, &s->at, s->e))
+        return false;
+    buf_add(s->rest, s->text + s->copied, begin - s->copied);
+    buf_fmt(s->rest, "%d", s->lifted++);
+    s->copied = s->at;
+    return true;
+}
+
+/* Values */
+
+static bool refuse_number(struct scan *s)
+{
+    char path[PATH_BYTES];
+    path_text(s, path);
+    return err_field(s->e, ERR_INVALID, path, "expected an array of numbers, got a number");
 }
 
 /* One value: a scalar, an empty container, or the opening of another (then *opened). */
@@ -296,8 +370,11 @@ static bool value(struct scan *s, bool *opened)
     if (++s->values > LIMIT_JSON_VALUES)
         return err_set(s->e, ERR_INVALID, "more than %d values in the JSON", LIMIT_JSON_VALUES);
     switch (peek(s)) {
-    case '{':
     case '[':
+        if (is_lifted(s) && !holds_objects(s))
+            return lift_array(s);
+        /* fall through */
+    case '{':
         if (!open_level(s, &empty))
             return false;
         *opened = !empty;
@@ -316,7 +393,7 @@ static bool value(struct scan *s, bool *opened)
         return literal(s, "false");
     default:
         if (peek(s) == '-' || (peek(s) >= '0' && peek(s) <= '9'))
-            return number(s);
+            return is_lifted(s) ? refuse_number(s) : number(s);
         return unexpected(s, "a value");
     }
 }
@@ -325,10 +402,11 @@ static bool value(struct scan *s, bool *opened)
 static bool next(struct scan *s)
 {
     while (s->depth > 0) {
-        const struct level *level = &s->levels[s->depth - 1];
+        struct level *level = &s->levels[s->depth - 1];
         skip_space(s);
         if (peek(s) == ',') {
             s->at++;
+            level->index++;
             skip_space(s);
             return !level->object || member_key(s);
         }
@@ -358,11 +436,22 @@ static bool document(struct scan *s)
     return s->at == s->size || unexpected(s, "the end");
 }
 
-bool json_check(const char *text, size_t size, struct err *e)
+bool json_scan(const char *text, size_t size, const struct json_lift *lift, struct buf *rest,
+               struct err *e)
 {
-    struct scan s = {.text = text, .size = size, .e = e};
+    struct scan s = {.text = text, .size = size, .lift = lift, .rest = rest, .e = e};
     bool ok = document(&s);
+    if (ok && s.lifted > 0)
+        buf_add(rest, text + s.copied, size - s.copied);
+    if (ok && !buf_ok(rest))
+        ok = err_no_memory(e);
     buf_clear(&s.names);
     free(s.keys);
     return ok;
+}
+
+bool json_check(const char *text, size_t size, struct err *e)
+{
+    struct buf rest = {0};
+    return json_scan(text, size, NULL, &rest, e);
 }

@@ -1,6 +1,7 @@
 #include "mesh.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "mesh_text.h"
 
@@ -15,6 +16,14 @@ static bool begins_obj(struct mesh_word word)
     return false;
 }
 
+/* Raw samples are sniffed too, and may be one long line: most do not even begin like text. */
+static bool begins_text(struct mesh_text text)
+{
+    while (text.p < text.end && memchr(" \t\v\f\r\n", *text.p, 6))
+        text.p++;
+    return text.p<text.end && * text.p> ' ' && *text.p < 0x7f;
+}
+
 enum mesh_format mesh_sniff(const void *bytes, size_t size)
 {
     size_t keyword_size;
@@ -22,7 +31,7 @@ enum mesh_format mesh_sniff(const void *bytes, size_t size)
     if (size > 0 && stl_binary_bytes(bytes, size) == size)
         return MESH_STL_BINARY;
     struct mesh_text text = mesh_text_start(bytes, size, true);
-    if (!mesh_text_line(&text))
+    if (!begins_text(text) || !mesh_text_line(&text))
         return MESH_UNKNOWN;
     struct mesh_word word = mesh_text_word(&text);
     if (off_is_header(word, &keyword_size))

@@ -29,7 +29,8 @@ float *predict_extend(struct decoding *d, size_t count, struct err *e);
 bool predict_raw_fits(const struct decoding *d, size_t size);
 bool predict_add_raw(struct decoding *d, const void *bytes, size_t size, struct err *e);
 bool predict_add_npy(struct decoding *d, const void *bytes, size_t size, struct err *e);
-bool predict_add_tensor(struct decoding *d, const struct tensor *tensor, struct err *e);
+/* May take the tensor's numbers, and leave it without. */
+bool predict_add_tensor(struct decoding *d, struct tensor *tensor, struct err *e);
 
 /* predict_json.c */
 bool predict_add_json(struct decoding *d, const char *text, size_t size, struct err *e);

@@ -9,12 +9,12 @@
 #include "predict_decode.h"
 #include "tensor_lift.h"
 
-/* A document without its number arrays, in whose places their indices are. */
+/* A document without its number arrays, in whose places their indices are: each is read once. */
 struct document {
     struct tensor_list lifted;
 };
 
-static bool add_base64(struct decoding *d, const struct cJSON *item, const struct document *doc,
+static bool add_base64(struct decoding *d, const struct cJSON *item, struct document *doc,
                        struct err *e)
 {
     (void)doc;
@@ -28,7 +28,7 @@ static bool add_base64(struct decoding *d, const struct cJSON *item, const struc
     return ok;
 }
 
-static bool add_mesh_text(struct decoding *d, const struct cJSON *item, const struct document *doc,
+static bool add_mesh_text(struct decoding *d, const struct cJSON *item, struct document *doc,
                           struct err *e)
 {
     (void)doc;
@@ -37,7 +37,7 @@ static bool add_mesh_text(struct decoding *d, const struct cJSON *item, const st
     return predict_add_mesh(d, item->valuestring, strlen(item->valuestring), e);
 }
 
-static bool add_points(struct decoding *d, const struct cJSON *item, const struct document *doc,
+static bool add_points(struct decoding *d, const struct cJSON *item, struct document *doc,
                        struct err *e)
 {
     if (!cJSON_IsNumber(item))
@@ -45,18 +45,18 @@ static bool add_points(struct decoding *d, const struct cJSON *item, const struc
     return predict_add_points(d, &doc->lifted.items[item->valueint], e);
 }
 
-static bool add_voxels(struct decoding *d, const struct cJSON *item, const struct document *doc,
+static bool add_voxels(struct decoding *d, const struct cJSON *item, struct document *doc,
                        struct err *e)
 {
     return predict_add_voxels(d, item, &doc->lifted, e);
 }
 
-typedef bool add_fn(struct decoding *d, const struct cJSON *item, const struct document *doc,
+typedef bool add_fn(struct decoding *d, const struct cJSON *item, struct document *doc,
                     struct err *e);
 
 /* Every item of a list, or the one there is. */
 static bool add_each(struct decoding *d, add_fn *add, const struct cJSON *items,
-                     const struct document *doc, struct err *e)
+                     struct document *doc, struct err *e)
 {
     const struct cJSON *item;
     int index = 0;
@@ -103,7 +103,7 @@ static const char *expected_members(char out[128], bool inner)
 
 /* The one member of the object that is a sample or samples. */
 static bool add_object(struct decoding *d, const struct cJSON *object, bool inner,
-                       const struct document *doc, struct err *e)
+                       struct document *doc, struct err *e)
 {
     char expected[128];
     const struct cJSON *value = object->child;
@@ -123,7 +123,7 @@ static bool add_object(struct decoding *d, const struct cJSON *object, bool inne
     return add_each(d, members[found].add, value, doc, e) || err_within(e, "%s", value->string);
 }
 
-static bool add_inputs(struct decoding *d, const struct cJSON *item, const struct document *doc,
+static bool add_inputs(struct decoding *d, const struct cJSON *item, struct document *doc,
                        struct err *e)
 {
     if (cJSON_IsNumber(item))
@@ -133,8 +133,8 @@ static bool add_inputs(struct decoding *d, const struct cJSON *item, const struc
     return add_object(d, item, true, doc, e);
 }
 
-static bool lift_numbers(const char *text, size_t size, size_t elements, struct document *doc,
-                         struct buf *rest, struct err *e)
+static struct cJSON *parse(const char *text, size_t size, size_t elements, struct document *doc,
+                           struct err *e)
 {
     static const char *const names[] = {"inputs", "points", "occupied", NULL};
     const size_t inputs = LIMIT_PREDICT_SAMPLES * elements;
@@ -142,19 +142,15 @@ static bool lift_numbers(const char *text, size_t size, size_t elements, struct 
     const struct tensor_lift lift = {.names = names,
                                      .count_max = inputs > points ? inputs : points,
                                      .list_max = LIMIT_PREDICT_SAMPLES};
-    return tensor_lift(text, size, &lift, &doc->lifted, rest, e);
+    return tensor_lift(text, size, &lift, &doc->lifted, e);
 }
 
 bool predict_add_json(struct decoding *d, const char *text, size_t size, struct err *e)
 {
     struct document doc = {0};
-    struct buf rest = {0};
-    struct cJSON *json = NULL;
-    bool ok = lift_numbers(text, size, d->elements, &doc, &rest, e) &&
-              (json = json_parse(rest.data, rest.size, e)) && json_is_object(json, "body", e) &&
-              add_object(d, json, false, &doc, e);
+    struct cJSON *json = parse(text, size, d->elements, &doc, e);
+    bool ok = json && json_is_object(json, "body", e) && add_object(d, json, false, &doc, e);
     json_free(json);
-    buf_clear(&rest);
     tensor_list_clear(&doc.lifted);
     return ok;
 }
@@ -162,11 +158,9 @@ bool predict_add_json(struct decoding *d, const char *text, size_t size, struct 
 bool predict_body_is_json(const void *bytes, size_t size)
 {
     struct document doc = {0};
-    struct buf rest = {0};
     struct err ignored;
-    bool ok = lift_numbers(bytes, size, CNN_ELEMENTS_MAX, &doc, &rest, &ignored) &&
-              json_check(rest.data, rest.size, &ignored);
-    buf_clear(&rest);
+    struct cJSON *json = parse(bytes, size, CNN_ELEMENTS_MAX, &doc, &ignored);
+    json_free(json);
     tensor_list_clear(&doc.lifted);
-    return ok;
+    return json != NULL;
 }

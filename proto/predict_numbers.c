@@ -10,22 +10,26 @@
 
 _Static_assert((int)NPY_RANK_MAX <= (int)TENSOR_RANK_MAX, "an npy array's sizes fit a tensor's");
 
-float *predict_extend(struct decoding *d, size_t count, struct err *e)
+static bool check_total(const struct decoding *d, size_t count, struct err *e)
 {
     size_t total = (size_t)d->batch->count + count, bytes;
-    if (count > LIMIT_PREDICT_SAMPLES || total > LIMIT_PREDICT_SAMPLES) {
-        err_set(e, ERR_TOO_LARGE, "%zu samples or more, at most %d are taken at a time", total,
-                LIMIT_PREDICT_SAMPLES);
+    if (count > LIMIT_PREDICT_SAMPLES || total > LIMIT_PREDICT_SAMPLES)
+        return err_set(e, ERR_TOO_LARGE, "%zu samples or more, at most %d are taken at a time",
+                       total, LIMIT_PREDICT_SAMPLES);
+    if (!memory_mul(total, d->elements * sizeof(float), &bytes) ||
+        bytes > LIMIT_PREDICT_BATCH_BYTES)
+        return err_set(e, ERR_TOO_LARGE, "%zu samples need more than %d bytes", total,
+                       LIMIT_PREDICT_BATCH_BYTES);
+    return true;
+}
+
+float *predict_extend(struct decoding *d, size_t count, struct err *e)
+{
+    if (!check_total(d, count, e))
         return NULL;
-    }
+    size_t total = (size_t)d->batch->count + count;
     if (total > d->capacity) {
         size_t capacity = total > 2 * d->capacity ? total : 2 * d->capacity;
-        if (!memory_mul(total, d->elements * sizeof(float), &bytes) ||
-            bytes > LIMIT_PREDICT_BATCH_BYTES) {
-            err_set(e, ERR_TOO_LARGE, "%zu samples need more than %d bytes", total,
-                    LIMIT_PREDICT_BATCH_BYTES);
-            return NULL;
-        }
         float *x = realloc(d->batch->x, capacity * d->elements * sizeof(float));
         if (!x) {
             err_no_memory(e);
@@ -129,7 +133,24 @@ static bool nesting_fits(const struct decoding *d, const struct tensor *tensor)
     return tensor->rank == 1 || (tensor->rank == 2 && tensor->dims[1] == d->elements);
 }
 
-bool predict_add_tensor(struct decoding *d, const struct tensor *tensor, struct err *e)
+/* The first samples of a batch are the tensor's own memory. Its numbers are known to be finite. */
+static bool take_floats(struct decoding *d, struct tensor *tensor, size_t count, struct err *e)
+{
+    if (!d->batch->x && check_total(d, count, e)) {
+        d->batch->x = tensor->data;
+        d->capacity = count;
+        tensor->data = NULL;
+    } else {
+        float *x = predict_extend(d, count, e);
+        if (!x)
+            return false;
+        memcpy(x, tensor->data, tensor->count * sizeof *x);
+    }
+    d->batch->count += (int)count;
+    return true;
+}
+
+bool predict_add_tensor(struct decoding *d, struct tensor *tensor, struct err *e)
 {
     char text[CNN_SHAPE_TEXT];
     if (tensor->count == 0 || tensor->count % d->elements != 0)
@@ -139,7 +160,7 @@ bool predict_add_tensor(struct decoding *d, const struct tensor *tensor, struct 
         return err_set(e, ERR_INVALID,
                        "nesting does not match %s: expected it, a batch of it, or flat numbers",
                        cnn_shape_text(d->shape, text));
-    return add_floats(d, tensor->data, tensor->count / d->elements, e);
+    return take_floats(d, tensor, tensor->count / d->elements, e);
 }
 
 /* ---- npy ---- */

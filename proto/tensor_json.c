@@ -31,42 +31,6 @@ static void skip_space(struct reader *r)
         r->at++;
 }
 
-/* From an opening quote to after the closing one; false at the text's end. */
-static bool skip_string(struct reader *r)
-{
-    for (r->at++; r->at < r->end; r->at++) {
-        if (*r->at == '"') {
-            r->at++;
-            return true;
-        }
-        if (*r->at == '\\' && ++r->at == r->end)
-            return false;
-    }
-    return false;
-}
-
-/* Past any value, by brackets and quotes alone: json_parse judges what is inside. */
-static bool skip_value(struct reader *r)
-{
-    size_t open = 0;
-    while (r->at < r->end) {
-        char c = *r->at;
-        if (open == 0 && (c == ',' || c == '}' || c == ']'))
-            return true;
-        if (c == '"') {
-            if (!skip_string(r))
-                return false;
-            continue;
-        }
-        if (c == '{' || c == '[')
-            open++;
-        else if (c == '}' || c == ']')
-            open--;
-        r->at++;
-    }
-    return false;
-}
-
 /* "inputs[3][2]": the way to an element, through `depth` arrays. */
 static char *path_text(const struct reader *r, int depth, char out[PATH_BYTES])
 {
@@ -240,38 +204,20 @@ static bool read_array(struct reader *r)
     } while (true);
 }
 
-/* Stands the reader at the '[' of the member's value; false when there is none. */
-static bool find_array(struct reader *r)
+/* Lists of many small arrays are as small as their numbers. */
+static void trim(struct reader *r)
 {
-    size_t key_size = strlen(r->key);
-    skip_space(r);
-    if (r->at == r->end || *r->at != '{')
-        return false;
-    do {
-        r->at++;
-        skip_space(r);
-        const char *name = r->at;
-        if (r->at == r->end || *r->at != '"' || !skip_string(r))
-            return false;
-        bool found = (size_t)(r->at - name) == key_size + 2 && !memcmp(name + 1, r->key, key_size);
-        skip_space(r);
-        if (r->at == r->end || *r->at != ':')
-            return false;
-        r->at++;
-        skip_space(r);
-        if (found)
-            return r->at < r->end && *r->at == '[';
-        if (!skip_value(r))
-            return false;
-    } while (*r->at == ',');
-    return false;
+    struct tensor *t = r->tensor;
+    float *data = t->count < r->capacity / 2 ? realloc(t->data, t->count * sizeof *data) : NULL;
+    if (data)
+        t->data = data;
 }
 
-bool tensor_json_read(const char *text, size_t size, const char *name, size_t count_max,
-                      struct tensor *tensor, size_t *used, struct err *e)
+bool tensor_json_read(const char *text, size_t size, size_t *at, const char *name, size_t count_max,
+                      struct tensor *tensor, struct err *e)
 {
     struct reader r = {.text = text,
-                       .at = text,
+                       .at = text + *at,
                        .end = text + size,
                        .key = name,
                        .count_max = count_max,
@@ -282,35 +228,7 @@ bool tensor_json_read(const char *text, size_t size, const char *name, size_t co
         tensor_clear(tensor);
         return false;
     }
-    *used = (size_t)(r.at - text);
-    return true;
-}
-
-bool tensor_json_lift(const char *text, size_t size, const char *key, size_t count_max,
-                      struct tensor *tensor, struct buf *rest, struct err *e)
-{
-    struct reader r = {.text = text,
-                       .at = text,
-                       .end = text + size,
-                       .key = key,
-                       .count_max = count_max,
-                       .tensor = tensor,
-                       .e = e};
-    *tensor = (struct tensor){0};
-    if (find_array(&r)) {
-        buf_add(rest, text, (size_t)(r.at - text));
-        if (!read_array(&r)) {
-            tensor_clear(tensor);
-            return false;
-        }
-        buf_str(rest, "null");
-        buf_add(rest, r.at, (size_t)(r.end - r.at));
-    } else {
-        buf_add(rest, text, size);
-    }
-    if (!buf_ok(rest)) {
-        tensor_clear(tensor);
-        return err_no_memory(e);
-    }
+    trim(&r);
+    *at = (size_t)(r.at - text);
     return true;
 }

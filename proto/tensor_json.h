@@ -1,14 +1,14 @@
-/* tensor_json.h - number arrays in JSON, read in one pass straight into floats.
+/* tensor_json.h - an array of numbers in JSON, read in one pass straight into floats.
  *
- * Lifts the value of one top-level member ("inputs") out of an object when it is an array of
- * numbers, nested or flat, and gives back the rest of the document with null in its place. The
- * array never becomes a tree. Nesting must be regular: a ragged array is refused with the index
- * where it happens ("ragged array at inputs[3][2]: 27 numbers, expected 28").
+ * It never becomes a tree. Nesting must be regular: a ragged array is refused with the index where
+ * it happens ("ragged array at inputs[3][2]: 27 numbers, expected 28"). tensor_lift.h takes such
+ * arrays out of documents.
  */
 #ifndef STRIDED_TENSOR_JSON_H
 #define STRIDED_TENSOR_JSON_H
 
-#include "buf.h"
+#include <stddef.h>
+
 #include "err.h"
 
 enum { TENSOR_RANK_MAX = 6 };
@@ -21,16 +21,10 @@ struct tensor {
 };
 void tensor_clear(struct tensor *tensor);
 
-/* Scans `text` (the whole body). When the member `key` is present and an array, *tensor holds its
- * numbers and *rest the document with null instead; else tensor->data is NULL and *rest the whole
- * document. At most count_max numbers. Numbers are correctly rounded; one that overflows a float
- * is refused. The rest is not checked here: give it to json_parse. */
-bool tensor_json_lift(const char *text, size_t size, const char *key, size_t count_max,
-                      struct tensor *tensor, struct buf *rest, struct err *e);
-
-/* Reads the one array that begins at text's '[', named `name` in errors; *used is its length in
- * bytes. On failure *tensor is empty. */
-bool tensor_json_read(const char *text, size_t size, const char *name, size_t count_max,
-                      struct tensor *tensor, size_t *used, struct err *e);
+/* Reads the array that begins at the '[' at text[*at]; *at is then the byte after it. At most
+ * count_max numbers, correctly rounded; one that overflows a float is refused. `name` begins each
+ * path in an error. On failure *tensor is empty. */
+bool tensor_json_read(const char *text, size_t size, size_t *at, const char *name, size_t count_max,
+                      struct tensor *tensor, struct err *e);
 
 #endif

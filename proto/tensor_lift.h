@@ -1,14 +1,16 @@
 /* tensor_lift.h - every number array of a JSON document out of it, before it becomes a tree.
  *
- * What tensor_json_lift does for one top-level member, for members of several names, wherever they
- * stand: {"inputs":[{"points":[[0,0,0],[1,1,1]]},{"points":[[0,0,1]]}]} with the name "points"
- * gives two tensors and the rest {"inputs":[{"points":0},{"points":1}]}. Errors name the way to the
- * number: "inputs[1].points[0][2]".
+ * For members of several names, wherever they stand: of {"inputs":[{"points":[[0,0,0],[1,1,1]]},
+ * {"points":[[0,0,1]]}]} the name "points" gives two tensors and the tree of
+ * {"inputs":[{"points":0},{"points":1}]}. Errors name the way to the number:
+ * "inputs[1].points[0][2]".
  */
 #ifndef STRIDED_TENSOR_LIFT_H
 #define STRIDED_TENSOR_LIFT_H
 
 #include "tensor_json.h"
+
+struct cJSON;
 
 struct tensor_list {
     int count;
@@ -22,11 +24,11 @@ struct tensor_lift {
     int list_max;             /* arrays in all */
 };
 
-/* Where a member of such a name has an array that holds no objects, its numbers become the next
- * tensor and its place in *rest the tensor's index. A plain number there is refused, and so are
- * names with escapes: a number of such a name in the rest is always an index. The rest is not
- * checked here: give it to json_parse. */
-bool tensor_lift(const char *text, size_t size, const struct tensor_lift *lift,
-                 struct tensor_list *list, struct buf *rest, struct err *e);
+/* The document as json_parse gives it (json_free it), after one pass. Where a member of such a name
+ * has an array that holds no objects, its numbers become the next tensor and its place in the tree
+ * the tensor's index. A plain number there is refused: a number of such a name is always an index.
+ * NULL on failure, and the list is empty. */
+struct cJSON *tensor_lift(const char *text, size_t size, const struct tensor_lift *lift,
+                          struct tensor_list *list, struct err *e);
 
 #endif

@@ -6,7 +6,6 @@
 #include "json_read.h"
 #include "presets.h"
 #include "report.h"
-#include "tensor_json.h"
 
 static void write_summary(const struct http_request *request, struct http_response *response,
                           const struct cnn_net *net, const char *title)
@@ -37,60 +36,29 @@ bool api_models_summary(struct app *app, const struct http_request *request,
 
 /* ---- POST /summary ---- */
 
-static bool refuse_input(struct err *e)
-{
-    return err_field(e, ERR_INVALID, "input", "expected a flat list of 1 to %d sizes",
-                     1 + CNN_AXES);
-}
-
-/* Takes "input" out of the body, if it is a list of numbers; *rest is the body without it. */
-static bool lift_input(const struct http_request *request, struct tensor *input, struct buf *rest,
-                       struct err *e)
-{
-    if (tensor_json_lift(request->body, request->body_size, "input", 1 + CNN_AXES, input, rest, e))
-        return true;
-    return e->code == ERR_TOO_LARGE ? refuse_input(e) : false;
-}
-
-/* The lifted "input": 1 to 4 whole numbers. */
-static bool read_input(const struct tensor *tensor, struct cnn_shape *shape, struct err *e)
-{
-    long long dims[1 + CNN_AXES];
-    if (tensor->rank != 1 || tensor->count < 1 || tensor->count > 1 + CNN_AXES)
-        return refuse_input(e);
-    for (size_t i = 0; i < tensor->count; i++) {
-        float size = tensor->data[i];
-        if (!(size >= 1 && size <= CNN_DIM_MAX) || size != (float)(int)size)
-            return err_field(e, ERR_INVALID, "input", "size %g is not a whole number in 1..%d",
-                             (double)size, CNN_DIM_MAX);
-        dims[i] = (long long)size;
-    }
-    return cnn_shape_from_dims(shape, dims, (int)tensor->count, e) || err_within(e, "input");
-}
-
-/* {"architecture":..., "input":[1,28,28], "classes":10}; input is NULL when it was not there. */
-static struct cnn_net *plan(const struct cJSON *document, const struct cnn_shape *input,
-                            struct err *e)
+/* {"architecture":..., "input":[1,28,28], "classes":10} */
+static struct cnn_net *plan(const struct cJSON *document, struct err *e)
 {
     static const char *const keys[] = {"architecture", "input", "classes", NULL};
     struct cnn_spec spec = {.layer_count = 0};
+    struct cnn_shape shape;
     struct cnn_net *net = NULL;
     int64_t classes = 0;
-    const struct cJSON *architecture;
     if (!json_is_object(document, "body", e) || !json_only(document, keys, e) ||
         !json_get_int(document, "classes", 1, CNN_DIM_MAX, &classes, e))
         return NULL;
-    if (!input && json_get(document, "input")) {
-        json_wrong("input", json_get(document, "input"), "a list of sizes", e);
+    const struct cJSON *architecture = json_get(document, "architecture");
+    const struct cJSON *input = json_get(document, "input");
+    if (input && !arch_shape_parse(input, &shape, e)) {
+        err_within(e, "input");
         return NULL;
     }
-    architecture = json_get(document, "architecture");
     if (!architecture) {
         err_field(e, ERR_INVALID, "architecture",
                   "missing 'architecture', expected a preset's name or an object");
         return NULL;
     }
-    if (arch_parse(architecture, input, (int)classes, &spec, e))
+    if (arch_parse(architecture, input ? &shape : NULL, (int)classes, &spec, e))
         net = cnn_net_plan(&spec, e);
     if (!net)
         err_within(e, "architecture");
@@ -101,25 +69,13 @@ static struct cnn_net *plan(const struct cJSON *document, const struct cnn_shape
 bool api_summary(struct app *app, const struct http_request *request,
                  struct http_response *response, struct err *e)
 {
-    struct tensor tensor = {.rank = 0};
-    struct buf rest = {.data = NULL};
-    struct cnn_shape input;
-    struct cJSON *document = NULL;
-    struct cnn_net *net = NULL;
     (void)app;
-    if (!lift_input(request, &tensor, &rest, e) || (tensor.data && !read_input(&tensor, &input, e)))
-        goto out;
-    document = json_parse(rest.data, rest.size, e);
-    if (!document)
-        goto out;
-    net = plan(document, tensor.data ? &input : NULL, e);
+    struct cJSON *document = json_parse(request->body, request->body_size, e);
+    struct cnn_net *net = document ? plan(document, e) : NULL;
     if (net)
         write_summary(request, response, net, "");
-out:
     cnn_net_free(net);
     json_free(document);
-    buf_clear(&rest);
-    tensor_clear(&tensor);
     return net != NULL;
 }
 

@@ -9,10 +9,11 @@
 #include "datasets_make.h"
 #include "datasets_sample.h"
 #include "datasets_spool.h"
+#include "json_read.h"
 #include "memory.h"
 #include "multipart.h"
 #include "predict_body.h"
-#include "tensor_json.h"
+#include "tensor_lift.h"
 
 struct addition {
     const struct datasets_add *request;
@@ -73,28 +74,35 @@ static bool shape_of_array(struct addition *a, const void *bytes, size_t size, s
     return true;
 }
 
+static bool shape_of_tensor(struct addition *a, const struct tensor *tensor, struct err *e)
+{
+    struct npy view = {.rank = tensor->rank};
+    if (tensor->rank > NPY_RANK_MAX)
+        return err_field(e, ERR_INVALID, "inputs", "numbers nested %d deep", tensor->rank);
+    for (int i = 0; i < tensor->rank; i++)
+        view.dims[i] = tensor->dims[i];
+    if (sample_array_shape(&view, 0, &a->info.shape, e))
+        return true;
+    e->code = ERR_INVALID;
+    return err_within(e, "inputs");
+}
+
 /* {"inputs": nested numbers}: the nesting is the shape. */
 static bool shape_of_numbers(struct addition *a, const void *bytes, size_t size, struct err *e)
 {
-    struct tensor tensor = {0};
-    struct buf rest = {0};
-    bool ok = tensor_json_lift(bytes, size, "inputs", CNN_ELEMENTS_MAX, &tensor, &rest, e);
-    if (ok && !tensor.data)
+    static const char *const names[] = {"inputs", NULL};
+    const struct tensor_lift lift = {names, CNN_ELEMENTS_MAX, 1};
+    struct tensor_list list;
+    struct cJSON *json = tensor_lift(bytes, size, &lift, &list, e);
+    bool ok = json != NULL;
+    if (ok && list.count == 0)
         ok = err_set(e, ERR_INVALID,
                      "the first sample of a dataset must say its shape: send a picture, a mesh, "
                      "points, voxels, an npy array or nested numbers as 'inputs'");
-    struct npy view = {.rank = tensor.rank};
-    if (ok && tensor.rank > NPY_RANK_MAX)
-        ok = err_field(e, ERR_INVALID, "inputs", "numbers nested %d deep", tensor.rank);
-    for (int i = 0; ok && i < tensor.rank; i++)
-        view.dims[i] = tensor.dims[i];
-    if (ok && !sample_array_shape(&view, 0, &a->info.shape, e)) {
-        e->code = ERR_INVALID;
-        ok = err_within(e, "inputs");
-    }
+    ok = ok && shape_of_tensor(a, &list.items[0], e);
     a->info.dtype = CNN_F32;
-    buf_clear(&rest);
-    tensor_clear(&tensor);
+    json_free(json);
+    tensor_list_clear(&list);
     return ok;
 }
 
