@@ -133,7 +133,7 @@ $(B)/tests/test_server_openapi: $(B)/tests/schema.o
 $(B)/tests/faults.so: tests/faults.c tests/faults.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 $(WARN) -O2 -g -D_GNU_SOURCE -shared -fPIC -o $@ $<
-$(B)/tests/test_server_faults: | $(B)/tests/faults.so
+$(B)/tests/test_server_disk: | $(B)/tests/faults.so
 .PRECIOUS: $(B)/tests/%.o
 
 # ---- for people and CI -------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 #include "store.h"
 
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <sqlite3.h>
@@ -29,28 +30,35 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blobs hold little-end
 
 /* ---- opening ---- */
 
+/* number: errno as the failed call left it, 0 = none. SQLite tells a disk that is full while
+ * writing from one that fails, but not while syncing, and keeps no errno of a failed commit. */
+static enum err_code error_code(int code, int number)
+{
+    switch (code) {
+    case SQLITE_FULL:
+        return ERR_NO_SPACE;
+    case SQLITE_IOERR:
+        return number == ENOSPC || number == EDQUOT ? ERR_NO_SPACE : ERR_IO;
+    case SQLITE_NOMEM:
+        return ERR_NO_MEMORY;
+    case SQLITE_CONSTRAINT:
+        return ERR_CONFLICT;
+    default:
+        return ERR_IO;
+    }
+}
+
 static bool sql_error(struct store *store, struct err *e)
 {
-    enum err_code code = ERR_IO;
-    switch (sqlite3_errcode(store->db)) {
-    case SQLITE_FULL:
-        code = ERR_NO_SPACE;
-        break;
-    case SQLITE_NOMEM:
-        code = ERR_NO_MEMORY;
-        break;
-    case SQLITE_CONSTRAINT:
-        code = ERR_CONFLICT;
-        break;
-    default:
-        break;
-    }
-    return err_set(e, code, "database: %s", sqlite3_errmsg(store->db));
+    int code = sqlite3_errcode(store->db), number = code == SQLITE_IOERR ? errno : 0;
+    return err_set(e, error_code(code, number), "database: %s%s%s", sqlite3_errmsg(store->db),
+                   number ? ": " : "", number ? strerror(number) : "");
 }
 
 /* Statements without values or rows that run once or seldom. */
 static bool execute(struct store *store, const char *text, struct err *e)
 {
+    errno = 0;
     return sqlite3_exec(store->db, text, NULL, NULL, NULL) == SQLITE_OK || sql_error(store, e);
 }
 
@@ -265,6 +273,7 @@ bool sql_number(struct store *store, struct err *e, int64_t *value, int64_t none
 
 enum sql_step sql_next(struct store *store, struct sqlite3_stmt *stmt, struct err *e)
 {
+    errno = 0;
     switch (sqlite3_step(stmt)) {
     case SQLITE_ROW:
         return SQL_ROW;
