@@ -67,12 +67,11 @@ static bool read_body(const struct http_request *request, struct evaluation *eva
 static bool open_dataset(struct app *app, struct evaluation *evaluation, struct dataset *dataset,
                          struct err *e)
 {
-    struct store_dataset row;
-    if (!store_dataset_get(app->store, evaluation->dataset, evaluation->dataset_version, &row, e))
+    if (!datasets_open(app->store, evaluation->dataset, evaluation->dataset_version, true, dataset,
+                       e))
         return err_within(e, "dataset");
-    evaluation->dataset_version = row.version;
-    store_dataset_clear(&row);
-    return dataset_open(dataset, evaluation->dataset, evaluation->dataset_version, e);
+    evaluation->dataset_version = dataset->version;
+    return true;
 }
 
 static bool check_fit(const struct model *model, const struct cnn_samples *samples,

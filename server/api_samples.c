@@ -20,14 +20,9 @@ static bool open_dataset(struct app *app, const struct http_request *request,
 {
     const char *name = request->params[0];
     int version = 0;
-    struct store_dataset row;
-    if (!name_check(name, "dataset", e) ||
-        !api_query_int(request, "version", 1, INT32_MAX, &version, e) ||
-        !store_dataset_get(app->store, name, version, &row, e))
-        return false;
-    version = row.version;
-    store_dataset_clear(&row);
-    return dataset_open_unread(dataset, name, version, e);
+    return name_check(name, "dataset", e) &&
+           api_query_int(request, "version", 1, INT32_MAX, &version, e) &&
+           datasets_open(app->store, name, version, true, dataset, e);
 }
 
 /* ---- the list ---- */

@@ -22,6 +22,16 @@ bool dataset_open(struct dataset *dataset, const char *name, int version, struct
 /* The same without reading every value: floats of a damaged file may not be finite. */
 bool dataset_open_unread(struct dataset *dataset, const char *name, int version, struct err *e);
 void dataset_close(struct dataset *dataset);
+/* Reads the whole file: ERR_UNAVAILABLE when it is not the one that was stored. sha256 "": no sum
+ * is known. */
+bool dataset_check(const struct dataset *dataset, const char *name, const char *sha256,
+                   struct err *e);
+
+/* Opens a version (0 = the newest) as the catalogue knows it: ERR_NOT_FOUND when it does not, and
+ * ERR_UNAVAILABLE when the file is missing, of another size, or, asked for its content, damaged
+ * anywhere. Content is read once and then trusted until the file is touched. */
+bool datasets_open(struct store *store, const char *name, int version, bool content,
+                   struct dataset *dataset, struct err *e);
 
 /* Each of the following makes the next version of `name`, durable when it returns; *version is its
  * number. Samples are written piece by piece and never held as a whole. */

@@ -296,18 +296,13 @@ static bool choose_label(struct addition *a, struct err *e)
 
 static bool open_base(struct addition *a, struct store *store, const char *name, struct err *e)
 {
-    struct store_dataset row;
     struct err cause;
-    if (!store_dataset_get(store, name, 0, &row, &cause)) {
+    if (!datasets_open(store, name, 0, true, &a->base, &cause)) {
         if (cause.code == ERR_NOT_FOUND)
             return true; /* this makes the first */
         *e = cause;
         return false;
     }
-    int version = row.version;
-    store_dataset_clear(&row);
-    if (!dataset_open(&a->base, name, version, e))
-        return false;
     a->has_base = true;
     a->info.shape = a->base.info.shape;
     a->info.dtype = a->base.info.dtype;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "hash.h"
 #include "json_write.h"
 #include "memory.h"
 
@@ -103,6 +104,11 @@ static bool check_size(const struct dataset_info *info, uint64_t *bytes, struct 
                    LIMIT_DATASET_MIB);
 }
 
+static bool begin_file(struct file_writer *w, struct err *e)
+{
+    return file_begin(w, e) && ((w->hash = hash_begin()) || err_no_memory(e));
+}
+
 /* The whole file into the writer; *bytes is its size. */
 static bool write_file(struct file_writer *w, const struct dataset_info *info,
                        const struct dataset_source *source, uint32_t *counts, uint64_t *bytes,
@@ -164,6 +170,7 @@ static bool describe(struct store_dataset *row, const struct dataset_info *info,
     preprocess_write(&w, &info->preprocess);
     jw_key_string(&w, "source", info->source);
     jw_key_int(&w, "bytes", (int64_t)row->bytes);
+    jw_key_string(&w, "sha256", row->sha256);
     jw_key_string(&w, "created", row->created);
     jw_object_end(&w);
     buf_text(&out);
@@ -184,6 +191,8 @@ static bool publish(struct store *store, struct file_writer *w, struct store_dat
         return false;
     store_now(row->created);
     files_path(path, sizeof path, "datasets", row->name, row->version, ".safetensors");
+    hash_end(w->hash, row->sha256);
+    w->hash = NULL;
     if (!describe(row, info, counts, e) || !file_commit(w, path, e))
         return false;
     if (store_dataset_add(store, row, e))
@@ -201,7 +210,7 @@ static bool make(struct store *store, const char *name, const struct dataset_inf
     uint32_t *counts =
         memory_new((size_t)SPLIT_COUNT * (size_t)info->label_count, sizeof *counts, e);
     snprintf(row.name, sizeof row.name, "%s", name);
-    bool ok = counts && file_begin(&w, e) && write_file(&w, info, source, counts, &row.bytes, e);
+    bool ok = counts && begin_file(&w, e) && write_file(&w, info, source, counts, &row.bytes, e);
     if (ok) {
         if (!locked)
             datasets_lock();
@@ -210,6 +219,7 @@ static bool make(struct store *store, const char *name, const struct dataset_inf
             datasets_unlock();
     }
     *version = row.version;
+    hash_end(w.hash, NULL);
     file_abort(&w);
     store_dataset_clear(&row);
     free(counts);

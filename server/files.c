@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hash.h"
+
 enum { CLAIM_STEP_BYTES = 1 << 20 }; /* where a file's size is not known */
 
 static char data_dir[4096];
@@ -240,6 +242,8 @@ void file_write(struct file_writer *w, const void *bytes, size_t size)
             io_error(&w->error, "write", path);
             return;
         }
+        if (w->hash)
+            hash_add(w->hash, at, (size_t)written);
         at += written;
         w->size += (uint64_t)written;
         size -= (size_t)written;

@@ -20,6 +20,8 @@
 
 enum { FILES_PATH_BYTES = 4400 };
 
+struct hash;
+
 struct file_writer {
     int fd;           /* -1 when committed or aborted */
     char name[16];    /* in tmp/; "" without one */
@@ -27,6 +29,7 @@ struct file_writer {
     uint64_t size;    /* written so far */
     bool uncounted;   /* set it after beginning: the file is small or gone soon */
     struct space_claim claim;
+    struct hash *hash; /* set it after beginning: gets all bytes that are written; borrowed */
 };
 
 /* Makes the data directory and its folders, removes what a crash left in tmp/, and takes the lock

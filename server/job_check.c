@@ -62,13 +62,13 @@ static bool check_net(const struct config *config, struct job_request *request,
     return ok;
 }
 
-static bool find_dataset(struct store *store, struct job_request *request, struct err *e)
+/* Its content is for the worker to check. */
+static bool open_dataset(struct store *store, struct job_request *request, struct dataset *dataset,
+                         struct err *e)
 {
-    struct store_dataset row = {0};
-    if (!store_dataset_get(store, request->dataset, request->dataset_version, &row, e))
+    if (!datasets_open(store, request->dataset, request->dataset_version, false, dataset, e))
         return within_field(e, "dataset");
-    request->dataset_version = row.version;
-    store_dataset_clear(&row);
+    request->dataset_version = dataset->version;
     return true;
 }
 
@@ -81,8 +81,7 @@ bool job_check(const struct config *config, struct store *store, struct registry
     if (train.threads == 0)
         train.threads = 1; /* chosen below */
     if (!name_check(request->model, "model", e) || !cnn_train_check(&train, e) ||
-        !find_dataset(store, request, e) ||
-        !dataset_open(&dataset, request->dataset, request->dataset_version, e))
+        !open_dataset(store, request, &dataset, e))
         return false;
     bool ok = check_samples(request, &dataset, e) &&
               (!request->init_from[0] || check_base(registry, request, &base, e)) &&

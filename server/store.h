@@ -28,6 +28,7 @@ struct store_dataset {
     char *info; /* JSON object for GET /datasets/D, but for its versions (see datasets.c); owned */
     uint64_t bytes;
     char created[32];
+    char sha256[65]; /* of the file; "" when it is of a time before sums were kept */
 };
 void store_dataset_clear(struct store_dataset *row);
 /* Versions count up and are never given twice, not even after a delete. */

@@ -40,16 +40,17 @@ void store_dataset_clear(struct store_dataset *row)
     row->info = NULL;
 }
 
+#define DATASET_COLUMNS "name, version, info, bytes, created, sha256"
+
 bool store_dataset_add(struct store *store, const struct store_dataset *row, struct err *e)
 {
     if (!store_begin(store, e))
         return false;
-    bool ok = sql_run(store, e, "INSERT INTO datasets VALUES (?, ?, ?, ?, ?)", "titlt", row->name,
-                      row->version, row->info, (int64_t)row->bytes, row->created);
+    bool ok = sql_run(
+        store, e, "INSERT INTO datasets (" DATASET_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?)", "titltt",
+        row->name, row->version, row->info, (int64_t)row->bytes, row->created, row->sha256);
     return store_finish(store, ok, e);
 }
-
-#define DATASET_COLUMNS "name, version, info, bytes, created"
 
 static bool read_dataset(struct sqlite3_stmt *stmt, struct store_dataset *row, struct err *e)
 {
@@ -58,6 +59,7 @@ static bool read_dataset(struct sqlite3_stmt *stmt, struct store_dataset *row, s
     row->info = sql_text_copy(stmt, 2, e);
     row->bytes = (uint64_t)sql_int64(stmt, 3);
     sql_text(stmt, 4, row->created, sizeof row->created);
+    sql_text(stmt, 5, row->sha256, sizeof row->sha256);
     return row->info != NULL;
 }
 

@@ -87,6 +87,7 @@ static const char *const store_migrations[] = {
     "DROP INDEX jobs_by_state;"
     "CREATE INDEX jobs_by_turn ON jobs (state, priority DESC, id);"
     "CREATE INDEX jobs_by_model ON jobs (model, state);",
+    "ALTER TABLE datasets ADD COLUMN sha256 TEXT NOT NULL DEFAULT '';",
 };
 
 #endif

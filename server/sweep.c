@@ -148,6 +148,29 @@ static bool sweep_checkpoint(void *context, const char *folder, const char *file
     return join(path, folder, file, e) && act(verdict, path, e);
 }
 
+/* ---- the reverse ---- */
+
+/* What a row promises is not there, or not whole: it is named here, refused when it is asked for,
+ * and can be deleted. Models are read at start anyway (registry.h). */
+static bool name_damaged_datasets(struct store *store, struct err *e)
+{
+    struct store_dataset *rows = NULL;
+    int count = 0;
+    if (!store_datasets(store, &rows, &count, e))
+        return false;
+    for (int i = 0; i < count; i++) {
+        char path[FILES_PATH_BYTES], version[16];
+        files_path(path, sizeof path, "datasets", rows[i].name, rows[i].version, ".safetensors");
+        snprintf(version, sizeof version, "%d", rows[i].version);
+        if (file_size(path) != rows[i].bytes)
+            log_event(LOG_ERROR, "dataset_damaged", "dataset", rows[i].name, "version", version,
+                      "path", path, NULL);
+        store_dataset_clear(&rows[i]);
+    }
+    free(rows);
+    return true;
+}
+
 bool sweep_run(struct store *store, struct err *e)
 {
     static const struct kind kinds[] = {
@@ -158,5 +181,6 @@ bool sweep_run(struct store *store, struct err *e)
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (!sweep_kind(store, &kinds[i], e))
             return false;
-    return join(path, files_data_dir(), "checkpoints", e) && walk(path, e, store, sweep_checkpoint);
+    return join(path, files_data_dir(), "checkpoints", e) &&
+           walk(path, e, store, sweep_checkpoint) && name_damaged_datasets(store, e);
 }
