@@ -205,6 +205,16 @@ bool file_begin(struct file_writer *w, struct err *e)
     return w->fd >= 0 || io_error(e, "make", path);
 }
 
+bool file_begin_again(struct file_writer *w, const char *name, struct err *e)
+{
+    char path[FILES_PATH_BYTES];
+    *w = (struct file_writer){.name = ""};
+    snprintf(w->name, sizeof w->name, "%s", name);
+    temp_path(w, path);
+    w->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    return w->fd >= 0 || io_error(e, "make", path);
+}
+
 bool file_begin_unnamed(struct file_writer *w, struct err *e)
 {
     char path[FILES_PATH_BYTES];
@@ -250,9 +260,9 @@ void file_write(struct file_writer *w, const void *bytes, size_t size)
     }
 }
 
-static bool publish(const char *temp, const char *path, struct err *e);
+static bool publish(const char *temp, const char *path, bool replace, struct err *e);
 
-bool file_commit(struct file_writer *w, const char *path, struct err *e)
+static bool commit(struct file_writer *w, const char *path, bool replace, struct err *e)
 {
     char temp[FILES_PATH_BYTES];
     temp_path(w, temp);
@@ -272,9 +282,19 @@ bool file_commit(struct file_writer *w, const char *path, struct err *e)
         io_error(e, "close", temp);
         unlink(temp);
     }
-    bool ok = closed == 0 && publish(temp, path, e);
+    bool ok = closed == 0 && publish(temp, path, replace, e);
     space_settle(&w->claim, ok ? w->size : 0);
     return ok;
+}
+
+bool file_commit(struct file_writer *w, const char *path, struct err *e)
+{
+    return commit(w, path, false, e);
+}
+
+bool file_replace(struct file_writer *w, const char *path, struct err *e)
+{
+    return commit(w, path, true, e);
 }
 
 void file_abort(struct file_writer *w)
@@ -299,7 +319,7 @@ static int rename_new(const char *temp, const char *path)
     return failed;
 }
 
-static bool publish(const char *temp, const char *path, struct err *e)
+static bool publish(const char *temp, const char *path, bool replace, struct err *e)
 {
     char folder[FILES_PATH_BYTES];
     snprintf(folder, sizeof folder, "%s", path);
@@ -308,13 +328,14 @@ static bool publish(const char *temp, const char *path, struct err *e)
         unlink(temp);
         return false;
     }
-    if (rename_new(temp, path) != 0) {
+    if ((replace ? rename(temp, path) : rename_new(temp, path)) != 0) {
         io_error(e, "rename to", path);
         unlink(temp);
         return false;
     }
     if (!sync_folder(folder, e)) {
-        unlink(path); /* it may or may not survive a power cut: better that it does not exist */
+        if (!replace)
+            unlink(path); /* it may not survive a power cut: better that it does not exist */
         return false;
     }
     return true;
@@ -323,7 +344,7 @@ static bool publish(const char *temp, const char *path, struct err *e)
 bool file_publish(const char *temp, const char *path, struct err *e)
 {
     uint64_t size = file_size(temp);
-    bool ok = publish(temp, path, e);
+    bool ok = publish(temp, path, false, e);
     if (!ok)
         space_freed(size);
     return ok;

@@ -24,7 +24,7 @@ struct hash;
 
 struct file_writer {
     int fd;           /* -1 when committed or aborted */
-    char name[16];    /* in tmp/; "" without one */
+    char name[48];    /* in tmp/; "" without one */
     struct err error; /* the first failure; file_commit reports it */
     uint64_t size;    /* written so far */
     bool uncounted;   /* set it after beginning: the file is small or gone soon */
@@ -58,6 +58,11 @@ void file_write(struct file_writer *w, const void *bytes, size_t size); /* remem
 /* Makes folders; refuses to replace a file. */
 bool file_commit(struct file_writer *w, const char *path, struct err *e);
 void file_abort(struct file_writer *w); /* after a commit, failed or not: does nothing */
+/* For a file that is written again and again over its older self, by a process that may be killed
+ * while it does: the temporary file is always tmp/NAME, so that at most one is left behind.
+ * Whatever fails, `path` is the whole old file or the whole new one. */
+bool file_begin_again(struct file_writer *w, const char *name, struct err *e);
+bool file_replace(struct file_writer *w, const char *path, struct err *e);
 /* Moves a finished, fsynced file in tmp/, whose bytes are counted, to its place, as file_commit
  * does; on failure the file is removed. */
 bool file_publish(const char *temp, const char *path, struct err *e);

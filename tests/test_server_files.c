@@ -131,6 +131,40 @@ START_TEST(failed_write_is_told_by_commit_and_leaves_nothing)
 }
 END_TEST
 
+static void write_again(const char *path, const char *text, bool expected)
+{
+    struct file_writer w;
+    ck_assert(file_begin_again(&w, "again", &error));
+    file_write(&w, text, strlen(text));
+    ck_assert_int_eq(file_replace(&w, path, &error), expected);
+    ck_assert_int_eq(tmp_entries(), 0);
+}
+
+START_TEST(a_file_is_replaced_by_its_newer_self)
+{
+    struct file_map map;
+    struct file_writer killed;
+    char path[FILES_PATH_BYTES];
+    open_data();
+    path_of(path, "digits", 1);
+    write_again(path, "first", true);
+    ck_assert(file_begin_again(&killed, "again", &error));
+    file_write(&killed, "half of a longer", 16);
+    close(killed.fd); /* as when its process ends */
+    ck_assert_int_eq(tmp_entries(), 1);
+    write_again(path, "second", true);
+    ck_assert(file_map_open(&map, path, &error));
+    ck_assert_uint_eq(map.size, 6);
+    ck_assert_mem_eq(map.bytes, "second", 6);
+    file_map_close(&map);
+    ck_assert_int_eq(remove(path), 0);
+    ck_assert_int_eq(mkdir(path, 0755), 0);
+    write_again(path, "third", false);
+    ck_assert_int_eq(error.code, ERR_IO);
+    close_data();
+}
+END_TEST
+
 START_TEST(publish_moves_a_workers_file)
 {
     char temp[512], path[FILES_PATH_BYTES];
@@ -291,9 +325,10 @@ END_TEST
 TEST_PROGRAM("server files", commit_makes_the_file_and_its_folder,
              path_names_folder_name_and_version, a_checkpoint_is_named_after_its_job,
              abort_leaves_nothing, failed_write_is_told_by_commit_and_leaves_nothing,
-             publish_moves_a_workers_file, publish_of_an_absent_file_fails,
-             remove_of_an_absent_file_is_fine, map_of_an_absent_file_is_not_found,
-             map_of_an_empty_file_has_no_bytes, open_removes_what_a_crash_left_in_tmp,
-             second_daemon_is_refused_with_the_firsts_pid, worker_attaches_beside_the_lock,
+             a_file_is_replaced_by_its_newer_self, publish_moves_a_workers_file,
+             publish_of_an_absent_file_fails, remove_of_an_absent_file_is_fine,
+             map_of_an_absent_file_is_not_found, map_of_an_empty_file_has_no_bytes,
+             open_removes_what_a_crash_left_in_tmp, second_daemon_is_refused_with_the_firsts_pid,
+             worker_attaches_beside_the_lock,
              open_makes_missing_folders_and_ignores_a_trailing_slash, open_on_a_file_fails,
              open_refuses_a_name_without_or_with_too_many_bytes, sha256_matches_the_standard)
