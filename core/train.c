@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,13 @@ struct cnn_train_config cnn_train_defaults(void)
         .augment = cnn_augment_none(),
         .publish = CNN_PUBLISH_BEST,
     };
+}
+
+void cnn_train_start_threads(int threads)
+{
+    atomic_int there = 0;
+#pragma omp parallel num_threads(threads)
+    atomic_fetch_add(&there, 1);
 }
 
 static bool check_count(const char *field, int value, int low, int high, struct err *e)

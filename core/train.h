@@ -93,6 +93,10 @@ struct cnn_train_hooks {
     bool (*checkpoint)(void *context, const struct cnn_train_state *state, struct err *e);
 };
 
+/* Starts the threads that so many need, in case what a process may allocate is limited later: their
+ * stacks are there then. */
+void cnn_train_start_threads(int threads);
+
 struct cnn_train_result {
     int epochs_run, best_epoch;
     bool stopped_early;

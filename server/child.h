@@ -41,8 +41,8 @@ bool child_read(struct child *child, child_line *on_line, void *context, struct 
 /* Takes what it wrote on standard error. */
 void child_read_errors(struct child *child);
 
-/* Tells it that its oldest epoch message not yet acknowledged is on disk. To be called once an
- * epoch message, in order; the worker waits for it. Does nothing when the worker has gone. */
+/* Tells it that one more of its epoch messages is on disk. To be called once for each, in order;
+ * the worker writes no checkpoint before. Does nothing when the worker has gone. */
 void child_acknowledge(const struct child *child);
 
 /* Sends a signal to its whole process group. */

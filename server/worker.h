@@ -5,11 +5,18 @@
  * reads the job's request (job_json.h; version, architecture and threads filled in) on standard
  * input up to its end, trains, and writes one progress message a line (progress.h) to descriptor 3:
  * START, then BATCH and EPOCH as they come, then DONE with status 0, or FAIL with status 1. Before
- * DONE the model file, which must not have existed, is complete and on disk.
+ * DONE the model file is complete and on disk.
  *
- * After an EPOCH the worker waits for one byte on descriptor 4: the daemon has stored that epoch.
- * SIGTERM asks it to stop: it ends with STOPPED and status 0, or, when it had just finished, with
- * DONE.
+ * If the checkpoint (checkpoint.h) exists, training goes on from there. It is written when an epoch
+ * ends, unless the last one is less than a quarter of a second old; every --checkpoint-s seconds
+ * within an epoch, 0 being after every batch; and when SIGTERM asks the worker to stop: it ends
+ * with STOPPED and status 0, or, when it had just finished, with DONE. The daemon writes one byte
+ * to descriptor 4 for each EPOCH that it has stored, and until it has them all the worker writes no
+ * checkpoint: that is never ahead of the daemon. A job that fails keeps its last checkpoint;
+ * removing it is for the daemon.
+ *
+ * --memory-mib is what the job may allocate besides the program itself and its threads' stacks; 0:
+ * no limit. Mapped datasets do not count.
  */
 #ifndef STRIDED_WORKER_H
 #define STRIDED_WORKER_H
@@ -20,6 +27,7 @@ enum {
     WORKER_PROGRESS_FD = 3,
     WORKER_ACK_FD = 4,
     WORKER_POINTS = 50, /* of an epoch's loss curve; up to twice as many when it does not divide */
+    WORKER_POINTS_MAX = 2 * WORKER_POINTS + 1,
 };
 
 /* Whether this batch (1-based) of an epoch is a point of the stored loss curve. Depends on the
