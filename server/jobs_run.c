@@ -45,8 +45,7 @@ static double eta_seconds(const struct run *run, const struct progress *p, int e
 {
     double batches = (double)(epochs - p->epoch) * p->batches + (p->batches - p->batch);
     double between = (double)(epochs - p->epoch + 1) * (double)run->between_ms / 1000;
-    return p->samples_per_second > 0 ? batches * run->batch_size / p->samples_per_second + between
-                                     : (double)NAN;
+    return batches * run->batch_size / run->speed + between;
 }
 
 /* When early stopping ends the job unless an epoch is better than all before. */
@@ -69,7 +68,7 @@ static void batch_came(const struct run *run, const struct progress *p)
         .accuracy = p->accuracy,
         .batch_loss = p->batch_loss,
         .lr = p->lr,
-        .samples_per_second = p->samples_per_second,
+        .samples_per_second = run->speed,
         .eta_seconds = run->seen.live.eta_seconds,
     };
     events_batch(run->parts->events, run->row.id, &batch);
@@ -80,6 +79,8 @@ static bool take_batch(struct run *run, const struct progress *p, struct err *e)
     struct run_seen *seen = &run->seen;
     bool ok = true;
     run->trained_ms = p->batch == p->batches ? run->heard_ms : 0;
+    if (p->samples_per_second > 0) /* 0: too little of the epoch to tell */
+        run->speed = p->samples_per_second;
     pthread_mutex_lock(&run->parts->lock);
     seen->live = (struct jobs_live){
         .id = run->row.id,
@@ -88,7 +89,7 @@ static bool take_batch(struct run *run, const struct progress *p, struct err *e)
         .batches = p->batches,
         .loss = p->loss,
         .accuracy = p->accuracy,
-        .samples_per_second = p->samples_per_second,
+        .samples_per_second = run->speed,
         .eta_seconds = eta_seconds(run, p, run->row.epochs),
         .early_stop_eta_seconds = early_eta_seconds(run, p),
     };
@@ -424,6 +425,7 @@ bool run_start(struct run *run, int64_t now)
     bool started = can_work && start_worker(run, &request, &e);
     buf_clear(&request);
     if (started) {
+        run->speed = (double)NAN;
         run->heard_ms = now;
         log_job(LOG_INFO, "job_started", &run->row, "dataset", run->row.dataset);
         return true;

@@ -49,6 +49,7 @@ struct run {
     struct progress done;        /* type PROGRESS_DONE once it came; owned */
     struct progress fail;        /* type PROGRESS_FAIL once it came */
     bool stopped;                /* PROGRESS_STOPPED came */
+    double speed;                /* samples a second; NAN: not known */
     int64_t heard_ms;            /* when it last said something */
     int64_t trained_ms;          /* when the epoch's last batch was done; 0: it is not */
     int64_t between_ms;          /* from there to the next epoch: validation, checkpoint */

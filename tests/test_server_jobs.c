@@ -150,6 +150,27 @@ START_TEST(early_stopping_ends_a_job_before_its_epochs)
 }
 END_TEST
 
+START_TEST(a_running_job_tells_when_it_ends_and_when_it_stops_early)
+{
+    struct daemon daemon = make_small();
+    char id[24];
+    post_job(&daemon, "{" SMALL ",\"epochs\":100000,\"early_stopping\":{\"patience\":1000}}", id);
+    for (bool seen = false; !seen; job_pause()) {
+        cJSON *job = get_json(&daemon, "/jobs/%s", id);
+        ck_assert(!job_has_ended(job));
+        seen = cJSON_IsNumber(member(job, "early_stop_eta_seconds"));
+        if (seen) {
+            ck_assert_int_ge((int)number(job, "best_epoch"), 1);
+            ck_assert_double_gt(number(job, "eta_seconds"), number(job, "early_stop_eta_seconds"));
+        }
+        cJSON_Delete(job);
+    }
+    cancel_job(&daemon, id);
+    expect_state(&daemon, id, "cancelled");
+    daemon_stop(&daemon);
+}
+END_TEST
+
 START_TEST(a_job_starts_from_another_models_weights)
 {
     struct daemon daemon = make_small();
@@ -376,9 +397,10 @@ TEST_PROGRAM("server_jobs", a_job_trains_and_its_model_answers, a_job_echoes_its
              each_job_makes_the_next_version_and_the_list_begins_with_the_newest,
              the_same_seed_gives_the_same_weights_at_any_number_of_threads,
              the_best_epoch_is_published_or_the_last_if_asked_for,
-             early_stopping_ends_a_job_before_its_epochs, a_job_starts_from_another_models_weights,
-             a_queued_job_is_cancelled_at_once, a_running_job_is_cancelled_and_the_next_one_runs,
-             an_ended_job_cannot_be_cancelled, only_an_ended_job_is_deleted,
-             a_restart_keeps_jobs_reports_and_model, a_bad_request_is_refused_with_its_field,
-             a_base_model_of_another_form_is_refused, an_unknown_job_is_not_found,
-             the_first_start_trains_a_model_by_itself)
+             early_stopping_ends_a_job_before_its_epochs,
+             a_running_job_tells_when_it_ends_and_when_it_stops_early,
+             a_job_starts_from_another_models_weights, a_queued_job_is_cancelled_at_once,
+             a_running_job_is_cancelled_and_the_next_one_runs, an_ended_job_cannot_be_cancelled,
+             only_an_ended_job_is_deleted, a_restart_keeps_jobs_reports_and_model,
+             a_bad_request_is_refused_with_its_field, a_base_model_of_another_form_is_refused,
+             an_unknown_job_is_not_found, the_first_start_trains_a_model_by_itself)
