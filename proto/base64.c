@@ -81,3 +81,21 @@ bool base64_decode(const char *text, size_t size, size_t decoded_max, struct buf
                        d.count);
     return buf_ok(out) || err_no_memory(e);
 }
+
+void base64_encode(const void *bytes, size_t size, struct buf *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const uint8_t *from = bytes;
+    if (!buf_reserve(out, (size + 2) / 3 * 4))
+        return;
+    for (size_t i = 0; i < size; i += 3) {
+        const size_t left = size - i;
+        const uint32_t bits = (uint32_t)from[i] << 16 |
+                              (left > 1 ? (uint32_t)from[i + 1] << 8 : 0) |
+                              (left > 2 ? (uint32_t)from[i + 2] : 0);
+        const char group[4] = {digits[bits >> 18], digits[bits >> 12 & 63],
+                               left > 1 ? digits[bits >> 6 & 63] : '=',
+                               left > 2 ? digits[bits & 63] : '='};
+        buf_add(out, group, sizeof group);
+    }
+}

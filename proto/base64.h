@@ -7,5 +7,7 @@
 
 bool base64_decode(const char *text, size_t size, size_t decoded_max, struct buf *out,
                    struct err *e);
+/* Appends the text of the bytes, padded, without line breaks. */
+void base64_encode(const void *bytes, size_t size, struct buf *out);
 
 #endif

@@ -54,6 +54,28 @@ START_TEST(test_base64_vectors_of_the_rfc)
 }
 END_TEST
 
+START_TEST(test_base64_of_bytes_decodes_to_them)
+{
+    uint8_t bytes[256];
+    struct buf text = {0}, out = {0};
+    struct err e;
+    for (int i = 0; i < 256; i++)
+        bytes[i] = (uint8_t)(i * 7);
+    for (size_t size = 0; size <= sizeof bytes; size++) {
+        base64_encode(bytes, size, &text);
+        ck_assert_uint_eq(text.size, (size + 2) / 3 * 4);
+        ck_assert_msg(base64_decode(text.data, text.size, size, &out, &e), "%s", e.detail);
+        ck_assert_uint_eq(out.size, size);
+        ck_assert(size == 0 || memcmp(out.data, bytes, size) == 0);
+        buf_clear(&text);
+        buf_clear(&out);
+    }
+    base64_encode("fooba", 5, &text);
+    ck_assert_str_eq(buf_text(&text), "Zm9vYmE=");
+    buf_clear(&text);
+}
+END_TEST
+
 START_TEST(test_base64_takes_line_breaks_and_data_prefixes)
 {
     decodes64("Zm9v\r\nYmFy\n", "foobar");
@@ -418,7 +440,7 @@ START_TEST(test_random_multipart_never_reads_outside)
 }
 END_TEST
 
-TEST_PROGRAM("proto_codecs", test_base64_vectors_of_the_rfc,
+TEST_PROGRAM("proto_codecs", test_base64_vectors_of_the_rfc, test_base64_of_bytes_decodes_to_them,
              test_base64_takes_line_breaks_and_data_prefixes, test_base64_is_strict,
              test_base64_is_bounded_by_its_decoded_size,
              test_base64_cut_anywhere_but_at_a_group_is_refused,
