@@ -20,7 +20,9 @@ http_handler api_jobs_post, api_jobs_get, api_jobs_cancel, api_jobs_resume, api_
 /* api_jobs_list.c */
 http_handler api_jobs_list;
 /* api_reports.c */
-http_handler api_jobs_loss, api_jobs_confusion, api_jobs_confusion_samples, api_jobs_failures;
+http_handler api_jobs_loss, api_jobs_confusion, api_jobs_confusion_samples;
+/* api_failures.c */
+http_handler api_jobs_failures;
 /* api_events.c */
 http_handler api_jobs_events;
 /* api_models.c */

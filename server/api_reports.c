@@ -1,21 +1,55 @@
-/* The reports of a job: loss curve, confusion matrix, failures. */
+/* The reports of a job: loss curve, confusion matrix. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api.h"
 #include "api_query.h"
+#include "api_reports.h"
 #include "dataset_file.h"
 #include "limits.h"
 
-enum { FAILURES_DEFAULT = 100, SAMPLES_DEFAULT = 100 };
+enum { SAMPLES_DEFAULT = 100 };
 
-/* The job named by the path, which must exist; the caller clears it. */
-static bool find_job(struct app *app, const struct http_request *request, struct store_job *row,
-                     struct err *e)
+bool api_report_job(struct app *app, const struct http_request *request, struct store_job *row,
+                    struct err *e)
 {
     int64_t id;
     return api_job_id(request, &id, e) && store_job_get(app->store, id, row, e);
+}
+
+void api_labels_clear(struct api_labels *labels)
+{
+    for (int i = 0; i < labels->count; i++)
+        free(labels->texts[i]);
+    free(labels->texts);
+    *labels = (struct api_labels){0};
+}
+
+bool api_labels_read(struct store *store, int64_t id, struct api_labels *labels, struct err *e)
+{
+    if (store_job_labels(store, id, &labels->texts, &labels->count, e))
+        return true;
+    *labels = (struct api_labels){0};
+    return false;
+}
+
+bool api_labels_query(const struct http_request *request, const char *name,
+                      const struct api_labels *labels, int *class, struct err *e)
+{
+    const char *text = http_query(request, name);
+    *class = -1;
+    if (!text)
+        return true;
+    for (int i = 0; i < labels->count; i++)
+        if (strcmp(text, labels->texts[i]) == 0) {
+            *class = i;
+            return true;
+        }
+    struct err ignored;
+    if (api_query_int(request, name, 0, labels->count - 1, class, &ignored))
+        return true;
+    return err_field(e, ERR_INVALID, name, "no class '%.64s', expected a label or 0..%d", text,
+                     labels->count - 1);
 }
 
 /* ---- loss ---- */
@@ -95,7 +129,7 @@ bool api_jobs_loss(struct app *app, const struct http_request *request,
     struct store_job row = {0};
     struct loss loss = {0};
     int since_epoch = 0, format;
-    bool ok = find_job(app, request, &row, e) &&
+    bool ok = api_report_job(app, request, &row, e) &&
               api_query_int(request, "since_epoch", 0, CNN_EPOCHS_MAX, &since_epoch, e) &&
               api_query_format(request, formats, types, &format, e) &&
               loss_read(app, row.id, since_epoch, &loss, e);
@@ -111,49 +145,6 @@ bool api_jobs_loss(struct app *app, const struct http_request *request,
     loss_clear(&loss);
     store_job_clear(&row);
     return ok;
-}
-
-/* ---- labels ---- */
-
-struct labels {
-    char **texts;
-    int count;
-};
-
-static void labels_clear(struct labels *labels)
-{
-    for (int i = 0; i < labels->count; i++)
-        free(labels->texts[i]);
-    free(labels->texts);
-    *labels = (struct labels){0};
-}
-
-static bool labels_read(struct store *store, int64_t id, struct labels *labels, struct err *e)
-{
-    if (store_job_labels(store, id, &labels->texts, &labels->count, e))
-        return true;
-    *labels = (struct labels){0};
-    return false;
-}
-
-/* A class by its label, or else by its index. -1 when not asked for. */
-static bool query_class(const struct http_request *request, const char *name,
-                        const struct labels *labels, int *class, struct err *e)
-{
-    const char *text = http_query(request, name);
-    *class = -1;
-    if (!text)
-        return true;
-    for (int i = 0; i < labels->count; i++)
-        if (strcmp(text, labels->texts[i]) == 0) {
-            *class = i;
-            return true;
-        }
-    struct err ignored;
-    if (api_query_int(request, name, 0, labels->count - 1, class, &ignored))
-        return true;
-    return err_field(e, ERR_INVALID, name, "no class '%.64s', expected a label or 0..%d", text,
-                     labels->count - 1);
 }
 
 /* ---- confusion ---- */
@@ -194,7 +185,7 @@ static void write_confusion(struct json_writer *w, const struct store_job *row,
 }
 
 static void respond_confusion(const struct store_job *row, const struct store_confusion *confusion,
-                              const struct labels *labels, enum report_normalize normalize,
+                              const struct api_labels *labels, enum report_normalize normalize,
                               int format, struct http_response *response)
 {
     char title[160];
@@ -228,21 +219,21 @@ bool api_jobs_confusion(struct app *app, const struct http_request *request,
     static const char *const types[] = {"application/json", "text/csv", "image/svg+xml", NULL};
     struct store_job row = {0};
     struct store_confusion confusion = {0};
-    struct labels labels = {0};
+    struct api_labels labels = {0};
     enum report_normalize normalize;
     int epoch = 0, format;
-    bool ok = find_job(app, request, &row, e) &&
+    bool ok = api_report_job(app, request, &row, e) &&
               api_query_int(request, "epoch", 1, CNN_EPOCHS_MAX, &epoch, e) &&
               query_normalize(request, &normalize, e) &&
               api_query_format(request, formats, types, &format, e) &&
               store_job_confusion(app->store, row.id, epoch, &confusion, e) &&
-              labels_read(app->store, row.id, &labels, e);
+              api_labels_read(app->store, row.id, &labels, e);
     if (ok && labels.count != confusion.classes)
         ok = err_set(e, ERR_INTERNAL, "job has %d labels for %d classes", labels.count,
                      confusion.classes);
     if (ok)
         respond_confusion(&row, &confusion, &labels, normalize, format, response);
-    labels_clear(&labels);
+    api_labels_clear(&labels);
     free(confusion.confusion);
     store_job_clear(&row);
     return ok;
@@ -263,7 +254,7 @@ static void write_link(struct json_writer *w, const struct store_job *row, const
 }
 
 static void write_cell(struct json_writer *w, const struct store_job *row,
-                       const struct store_cell *cell, const struct labels *labels)
+                       const struct store_cell *cell, const struct api_labels *labels)
 {
     char id[24];
     snprintf(id, sizeof id, "%lld", (long long)row->id);
@@ -288,11 +279,11 @@ static void write_cell(struct json_writer *w, const struct store_job *row,
 }
 
 /* Both classes must be given. */
-static bool query_cell(const struct http_request *request, const struct labels *labels,
+static bool query_cell(const struct http_request *request, const struct api_labels *labels,
                        struct store_cell *cell, struct err *e)
 {
-    if (!query_class(request, "actual", labels, &cell->actual, e) ||
-        !query_class(request, "predicted", labels, &cell->predicted, e) ||
+    if (!api_labels_query(request, "actual", labels, &cell->actual, e) ||
+        !api_labels_query(request, "predicted", labels, &cell->predicted, e) ||
         !api_query_int(request, "offset", 0, INT32_MAX, &cell->offset, e) ||
         !api_query_int(request, "limit", 0, LIMIT_SAMPLES_LISTED, &cell->limit, e))
         return false;
@@ -307,11 +298,11 @@ bool api_jobs_confusion_samples(struct app *app, const struct http_request *requ
 {
     struct store_job row = {0};
     struct store_cell cell = {.limit = SAMPLES_DEFAULT};
-    struct labels labels = {0};
+    struct api_labels labels = {0};
     int epoch = 0;
-    bool ok = find_job(app, request, &row, e) &&
+    bool ok = api_report_job(app, request, &row, e) &&
               api_query_int(request, "epoch", 1, CNN_EPOCHS_MAX, &epoch, e) &&
-              labels_read(app->store, row.id, &labels, e);
+              api_labels_read(app->store, row.id, &labels, e);
     if (ok && labels.count == 0)
         ok = err_set(e, ERR_NOT_FOUND, "job %lld has no confusion matrix", (long long)row.id);
     ok = ok && query_cell(request, &labels, &cell, e) &&
@@ -323,81 +314,7 @@ bool api_jobs_confusion_samples(struct app *app, const struct http_request *requ
         buf_str(&response->body, "\n");
     }
     free(cell.samples);
-    labels_clear(&labels);
-    store_job_clear(&row);
-    return ok;
-}
-
-/* ---- failures ---- */
-
-static void write_failure(struct json_writer *w, const struct store_job *row,
-                          const struct store_failures *failures, const struct labels *labels,
-                          int index)
-{
-    const struct cnn_failure *failure = &failures->failures[index];
-    const float *scores = failures->scores + (size_t)index * (size_t)failures->classes;
-    jw_object(w);
-    jw_key_int(w, "sample", failure->sample);
-    jw_key_string(w, "actual", labels->texts[failure->actual]);
-    jw_key_string(w, "predicted", labels->texts[failure->predicted]);
-    jw_key(w, "score");
-    jw_float(w, failure->score);
-    jw_key(w, "scores");
-    jw_array(w);
-    for (int i = 0; i < failures->classes; i++)
-        jw_float(w, scores[i]);
-    jw_array_end(w);
-    write_link(w, row, failures->split, failure->sample);
-    jw_object_end(w);
-}
-
-static void write_failures(struct json_writer *w, const struct store_job *row,
-                           const struct store_failures *failures, const struct labels *labels)
-{
-    char id[24];
-    snprintf(id, sizeof id, "%lld", (long long)row->id);
-    jw_object(w);
-    jw_key_string(w, "job", id);
-    jw_key_string(w, "split", failures->split);
-    jw_key(w, "failures");
-    jw_array(w);
-    for (int i = 0; i < failures->count; i++)
-        write_failure(w, row, failures, labels, i);
-    jw_array_end(w);
-    jw_object_end(w);
-}
-
-bool api_jobs_failures(struct app *app, const struct http_request *request,
-                       struct http_response *response, struct err *e)
-{
-    struct store_job row = {0};
-    struct store_failures failures = {0};
-    struct labels labels = {0};
-    int actual, predicted, limit = FAILURES_DEFAULT;
-    bool ok = find_job(app, request, &row, e) &&
-              api_query_int(request, "limit", 0, CNN_FAILURES_MAX, &limit, e) &&
-              labels_read(app->store, row.id, &labels, e) &&
-              query_class(request, "actual", &labels, &actual, e) &&
-              query_class(request, "predicted", &labels, &predicted, e);
-    if (ok && row.state != JOB_SUCCEEDED)
-        ok = err_set(e, ERR_NOT_FOUND, "job %lld has no failures yet: it is %s", (long long)row.id,
-                     job_state_name(row.state));
-    if (ok && !store_job_failures(app->store, row.id, actual, predicted, limit, &failures, e)) {
-        failures = (struct store_failures){0};
-        ok = false;
-    }
-    if (ok && failures.count > 0 && labels.count != failures.classes)
-        ok = err_set(e, ERR_INTERNAL, "job has %d labels for %d classes", labels.count,
-                     failures.classes);
-    if (ok) {
-        struct json_writer w;
-        jw_begin(&w, &response->body);
-        write_failures(&w, &row, &failures, &labels);
-        buf_str(&response->body, "\n");
-    }
-    free(failures.failures);
-    free(failures.scores);
-    labels_clear(&labels);
+    api_labels_clear(&labels);
     store_job_clear(&row);
     return ok;
 }

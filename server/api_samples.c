@@ -11,6 +11,7 @@
 #include "npy.h"
 #include "png_write.h"
 #include "sample_picture.h"
+#include "sample_points.h"
 
 enum { LIMIT_DEFAULT = 50 };
 
@@ -172,8 +173,10 @@ static void write_nested(struct json_writer *w, const struct sample *sample, con
     jw_array_end(w);
 }
 
-static bool reply_json(const struct sample *sample, struct buf *out, struct err *e)
+/* With its values, or with the points that it is. */
+static bool reply_json(const struct sample *sample, bool points, struct buf *out, struct err *e)
 {
+    char text[CNN_SHAPE_TEXT];
     const struct dataset_info *info = &sample->dataset->info;
     uint16_t label = sample->dataset->samples[sample->split].labels[sample->index];
     int dims[1 + CNN_AXES], rank = cnn_shape_dims(&info->shape, dims);
@@ -182,6 +185,9 @@ static bool reply_json(const struct sample *sample, struct buf *out, struct err 
     if (cnn_shape_count(&info->shape) > LIMIT_SAMPLE_NUMBERS)
         return err_set(e, ERR_TOO_LARGE, "more than %d numbers: ask for application/x-npy",
                        LIMIT_SAMPLE_NUMBERS);
+    if (points && !sample_has_points(&info->shape))
+        return err_field(e, ERR_INVALID, "format", "samples of shape %s have no points",
+                         cnn_shape_text(&info->shape, text));
     jw_begin(&w, out);
     jw_object(&w);
     jw_key_string(&w, "dataset", sample->request->params[0]);
@@ -196,8 +202,11 @@ static bool reply_json(const struct sample *sample, struct buf *out, struct err 
     for (int i = 0; i < rank; i++)
         jw_int(&w, dims[i]);
     jw_array_end(&w);
-    jw_key(&w, "values");
-    write_nested(&w, sample, dims, rank, &at);
+    jw_key(&w, points ? "points" : "values");
+    if (points)
+        sample_points_write(&w, &info->shape, info->dtype, sample->x);
+    else
+        write_nested(&w, sample, dims, rank, &at);
     jw_object_end(&w);
     return true;
 }
@@ -224,18 +233,19 @@ static void reply_npy(const struct sample *sample, struct buf *out)
     buf_add(out, sample->x, cnn_shape_count(&info->shape) * npy_dtype_bytes(dtype));
 }
 
-enum form { FORM_JSON, FORM_PNG, FORM_NPY };
+enum form { FORM_JSON, FORM_PNG, FORM_NPY, FORM_POINTS };
 
 static bool reply_sample(struct sample *sample, struct http_response *response, struct err *e)
 {
-    static const char *const formats[] = {"json", "png", "npy", NULL};
-    static const char *const types[] = {"application/json", "image/png", "application/x-npy", NULL};
+    static const char *const formats[] = {"json", "png", "npy", "points", NULL};
+    static const char *const types[] = {"application/json", "image/png", "application/x-npy",
+                                        "application/json", NULL};
     int form;
     if (!find_sample(sample, e) || !api_query_format(sample->request, formats, types, &form, e))
         return false;
     response->content_type = types[form];
-    if (form == FORM_JSON)
-        return reply_json(sample, &response->body, e);
+    if (form == FORM_JSON || form == FORM_POINTS)
+        return reply_json(sample, form == FORM_POINTS, &response->body, e);
     if (form == FORM_PNG)
         return reply_png(sample, &response->body, e);
     reply_npy(sample, &response->body);

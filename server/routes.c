@@ -44,7 +44,7 @@ const struct route routes[] = {
     {"GET", "/jobs/{id}/loss", api_jobs_loss, 0, false},
     {"GET", "/jobs/{id}/confusion", api_jobs_confusion, 0, false},
     {"GET", "/jobs/{id}/confusion/samples", api_jobs_confusion_samples, 0, false},
-    {"GET", "/jobs/{id}/failures", api_jobs_failures, 0, false},
+    {"GET", "/jobs/{id}/failures", api_jobs_failures, 0, true},
     /* Not on the work pool: a cancel must not wait behind predictions. Its body is ignored, for
      * clients that always send one. */
     {"POST", "/jobs/{id}/cancel", api_jobs_cancel, LIMIT_JSON_BODY_BYTES, false},

@@ -428,7 +428,7 @@ START_TEST(samples_that_are_not_there_are_not_found)
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
         expect_problem(client_get(&server, paths[i]), 404, NULL, "");
     expect_problem(client_get(&server, "/datasets/s/samples/test/0?format=gif"), 400, "format",
-                   "json, png, npy");
+                   "json, png, npy, points");
     daemon_stop(&server);
 }
 END_TEST
@@ -459,6 +459,10 @@ START_TEST(signals_and_grids_have_pictures)
         image_clear(&image);
         reply_clear(&reply);
     }
+    reply_expect(client_get(&server, "/datasets/solids/samples/train/1?format=points"), 200,
+                 "\"label\":\"box\"", "\"points\":[[", NULL);
+    expect_problem(client_get(&server, "/datasets/signals/samples/train/1?format=points"), 400,
+                   "format", "samples of shape [1,64] have no points");
     daemon_stop(&server);
 }
 END_TEST
