@@ -55,8 +55,7 @@ enum {
     LIMIT_NAME_BYTES = 64, /* a model's or dataset's name */
     LIMIT_LABEL_BYTES = 128,
     LIMIT_QUERY_BYTES = 8192,
-    LIMIT_CONNECTIONS = 1024,
-    LIMIT_CONNECTION_IDLE_S = 60,
+    LIMIT_CONNECTIONS_REFUSED = 256,         /* that are just being told there are too many */
     LIMIT_CONNECTION_MEMORY_BYTES = 1 << 16, /* request line and headers of one request */
     LIMIT_WORK_QUEUE = 256,                  /* requests that wait for the work pool */
     LIMIT_MODEL_FILE_BYTES = 1 << 30,

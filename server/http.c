@@ -14,18 +14,19 @@
  * A suspended connection is never closed, so a client that leaves is noticed only afterwards.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
+#include <linux/tcp.h>
 #include <microhttpd.h>
-#include <netdb.h>
-#include <stdio.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "check.h"
+#include "http_admit.h"
+#include "http_early.h"
 #include "http_exchange.h"
 #include "pool.h"
 
@@ -120,8 +121,11 @@ static enum MHD_Result respond(struct exchange *x)
 {
     x->stage = STAGE_RESPONDING;
     struct MHD_Response *response = response_new(x);
-    if (!response)
+    if (!response || !client_enter(x->client, CLIENT_SEND, x->bytes_out)) {
+        if (response)
+            MHD_destroy_response(response);
         return MHD_NO;
+    }
     enum MHD_Result result = MHD_NO;
     if (add_headers(x, response))
         result = MHD_queue_response(x->connection, (unsigned)x->response.status, response);
@@ -155,12 +159,13 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     return go_on(x, exchange_receive(x, data, size));
 }
 
-/* NULL, which closes the connection, when memory is out. */
+/* NULL closes the connection. */
 static void *on_target(void *context, const char *uri, struct MHD_Connection *connection)
 {
     struct client *client =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-    struct exchange *x = client ? exchange_new(context, client, uri) : NULL;
+    bool welcome = client && !client->refused;
+    struct exchange *x = welcome ? exchange_new(context, client, uri) : NULL;
     if (!x)
         return NULL;
     x->connection = connection;
@@ -171,73 +176,85 @@ static void *on_target(void *context, const char *uri, struct MHD_Connection *co
 static void on_completed(void *context, struct MHD_Connection *connection, void **request,
                          enum MHD_RequestTerminationCode code)
 {
-    (void)context, (void)connection, (void)code;
+    (void)context, (void)code;
     struct exchange *x = *request;
     *request = NULL;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_HTTP_STATUS);
     if (x)
-        exchange_end(x);
+        exchange_end(x, info ? (int)info->http_status : 0);
 }
 
-static struct client *client_new(struct MHD_Connection *connection)
+/* A connection ends without any reply: a request line that cannot be parsed, or that never came. */
+static void answer_unheard(const struct client *client)
 {
-    char host[48] = "", port[8] = "";
-    struct client *client = calloc(1, sizeof *client);
-    const struct sockaddr *address =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
-    if (!client)
-        return NULL;
-    client->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    if (!address)
-        return client;
-    bool v6 = address->sa_family == AF_INET6;
-    socklen_t size = v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    if (getnameinfo(address, size, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-        snprintf(client->remote, sizeof client->remote, v6 ? "[%s]:%s" : "%s:%s", host, port);
-    return client;
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    if (getsockopt(client->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
+        info.tcpi_bytes_received == 0 || info.tcpi_bytes_sent > 0)
+        return;
+    if (client_was_cut(client))
+        http_early_problem(client->fd, 408, "the request line did not come in time");
+    else
+        http_early_problem(client->fd, 400, "malformed request line");
 }
 
 static void on_client(void *context, struct MHD_Connection *connection, void **socket_context,
                       enum MHD_ConnectionNotificationCode code)
 {
-    (void)context;
+    struct http_server *server = context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *socket_context = client_new(connection);
+        int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        const struct sockaddr *address =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+        struct client *client = client_open(&server->clients, fd, address);
+        if (client && client->refused)
+            http_early_problem(fd, 503, "too many connections");
+        *socket_context = client;
         return;
     }
     struct client *client = *socket_context;
-    if (client && client->current)
-        exchange_end(client->current);
-    free(client);
+    if (!client)
+        return;
+    if (client->current)
+        exchange_end(client->current, 0);
+    else if (!client->used && !client->refused && !atomic_load(&server->draining))
+        answer_unheard(client);
+    client_close(client);
+}
+
+void http_adopt(struct http_server *server, int fd, const struct sockaddr *address, socklen_t size)
+{
+    MHD_add_connection(server->daemon, fd, address, size); /* closes it when that fails */
 }
 
 /* ---- start and stop ---- */
 
-static struct MHD_Daemon *start_daemon(struct http_server *server, const struct config *config)
+/* Connections that libmicrohttpd may hold: refused ones linger on top of those that are served. */
+static unsigned connection_limit(const struct config *config)
 {
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
-    /* Strictness 0: what libmicrohttpd would refuse by itself, http_head.c refuses properly. */
-    return MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, server->listen_fd,
-        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)config->http_threads, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)LIMIT_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)LIMIT_CONNECTION_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)LIMIT_CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
-        (size_t)LIMIT_CONNECTION_MEMORY_BYTES / 4, MHD_OPTION_STRICT_FOR_CLIENT, 0,
-        MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        server, MHD_OPTION_NOTIFY_CONNECTION, on_client, server, MHD_OPTION_END);
+    struct rlimit descriptors = {0};
+    if (config->connections > 0)
+        return (unsigned)config->connections + LIMIT_CONNECTIONS_REFUSED;
+    getrlimit(RLIMIT_NOFILE, &descriptors);
+    return descriptors.rlim_cur < INT_MAX ? (unsigned)descriptors.rlim_cur : INT_MAX;
 }
 
-static void server_free(struct http_server *server)
+static struct MHD_Daemon *start_daemon(struct http_server *server)
 {
-    pool_free(server->pool);
-    if (server->listen_fd >= 0)
-        close(server->listen_fd);
-    if (server->quiet_fd >= 0)
-        close(server->quiet_fd);
-    pthread_cond_destroy(&server->idle);
-    pthread_mutex_destroy(&server->mutex);
-    free(server);
+    const struct config *config = server->config;
+    /* Turbo: besides being quicker, it leaves our side open for answer_unheard. */
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_USE_NO_LISTEN_SOCKET |
+                     MHD_ALLOW_SUSPEND_RESUME;
+    /* Strictness 0: what libmicrohttpd would refuse by itself, http_head.c refuses properly. */
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, server, MHD_OPTION_THREAD_POOL_SIZE,
+        (unsigned)config->http_threads, MHD_OPTION_CONNECTION_LIMIT, connection_limit(config),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONNECTION_MEMORY_BYTES,
+        MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)LIMIT_CONNECTION_MEMORY_BYTES / 4,
+        MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_client,
+        server, MHD_OPTION_END);
 }
 
 static void init_locks(struct http_server *server)
@@ -246,8 +263,23 @@ static void init_locks(struct http_server *server)
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&server->mutex, NULL);
+    pthread_mutex_init(&server->streams_mutex, NULL);
     pthread_cond_init(&server->idle, &attributes);
     pthread_condattr_destroy(&attributes);
+}
+
+static void server_free(struct http_server *server)
+{
+    http_admit_free(server->admit);
+    if (server->daemon)
+        MHD_stop_daemon(server->daemon);
+    pool_free(server->pool);
+    http_clients_destroy(&server->clients);
+    close(server->listen_fd);
+    pthread_cond_destroy(&server->idle);
+    pthread_mutex_destroy(&server->streams_mutex);
+    pthread_mutex_destroy(&server->mutex);
+    free(server);
 }
 
 struct http_server *http_start(const struct config *config, struct app *app, int listen_fd,
@@ -260,23 +292,21 @@ struct http_server *http_start(const struct config *config, struct app *app, int
         return NULL;
     }
     init_locks(server);
+    http_clients_init(&server->clients, config);
     server->app = app;
-    server->access_log = config->access_log;
+    server->config = config;
     server->listen_fd = listen_fd;
-    server->quiet_fd = -1;
-    server->quiet_fd = eventfd(0, EFD_CLOEXEC);
-    if (server->quiet_fd < 0) {
-        err_set(e, ERR_IO, "cannot make an event descriptor: %s", strerror(errno));
-        goto failed;
-    }
     server->pool = pool_new(config->work_threads, LIMIT_WORK_QUEUE, e);
     if (!server->pool)
         goto failed;
-    server->daemon = start_daemon(server, config);
+    server->daemon = start_daemon(server);
     if (!server->daemon) {
         err_set(e, ERR_INTERNAL, "cannot start the HTTP server: %s", strerror(errno));
         goto failed;
     }
+    server->admit = http_admit_start(server, e);
+    if (!server->admit)
+        goto failed;
     return server;
 
 failed:
@@ -305,26 +335,14 @@ static void wait_busy(struct http_server *server)
     pthread_mutex_unlock(&server->mutex);
 }
 
-/* New connections are refused from now on. MHD_quiesce_daemon does it at the risk of the process:
- * with epoll its threads may take the socket out of their set at the same time, and whoever comes
- * second aborts (libmicrohttpd 0.9.75, seen once in a thousand stops). So the socket's number is
- * given to something that is never readable; the kernel takes a closed socket out of all sets. */
-static void stop_listening(const struct http_server *server)
-{
-    while (dup3(server->quiet_fd, server->listen_fd, O_CLOEXEC) < 0)
-        CHECK(errno == EINTR || errno == EBUSY);
-}
-
 void http_stop(struct http_server *server, int drain_s)
 {
     atomic_store(&server->draining, true);
     http_stream_drain(server);
-    stop_listening(server);
+    http_admit_close(server->admit);
     wait_in_flight(server, drain_s);
     /* Both resume every suspended connection, as MHD_stop_daemon demands. */
     pool_stop(server->pool);
     wait_busy(server);
-    MHD_stop_daemon(server->daemon); /* closes the listening descriptor */
-    server->listen_fd = -1;
     server_free(server);
 }

@@ -52,8 +52,8 @@ struct http_figures {
 };
 
 /* A reply made while it is sent; its length is unknown, so HTTP/1.1 clients get it in chunks. Its
- * request counts as in flight until it has ended. A client that has left shows when the next bytes
- * cannot be sent: who writes rarely sends a heartbeat. */
+ * request counts as in flight until it has ended. A client that has left is noticed within a
+ * second, also while the stream sleeps. */
 struct http_stream {
     /* Up to `size` bytes; returns how many, 0: none now, sleep until http_wake, or -1: the end.
      * Runs on an HTTP thread, so it must not wait. While the daemon drains, 0 is the end too. Not
@@ -112,7 +112,7 @@ int http_status_of(enum err_code code);
 
 struct http_server;
 /* Serves `app` through router.h's routes on a listening socket, which it closes at the end, also
- * when it fails. */
+ * when it fails. config is borrowed until http_stop. */
 struct http_server *http_start(const struct config *config, struct app *app, int listen_fd,
                                struct err *e);
 /* Stops accepting, answers new requests on kept connections with 503, ends streams, waits up to

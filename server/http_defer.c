@@ -2,8 +2,6 @@
  *
  * Handler and answer race: the one that comes second sends the reply. The handler's side is over
  * when the connection is suspended (`released`), the other with http_answer. */
-#include <poll.h>
-
 #include "check.h"
 #include "http_exchange.h"
 
@@ -31,6 +29,7 @@ struct http_deferred *http_defer(const struct http_request *request, struct http
     struct exchange *x = request->exchange;
     CHECK(response == &x->response && !x->deferred.exchange);
     x->stage = STAGE_WORKING;
+    client_has_ended(x->client->fd, &x->half_closed);
     x->deferred.exchange = x;
     return &x->deferred;
 }
@@ -60,7 +59,6 @@ void http_answer(struct http_deferred *deferred, const struct err *e)
 bool http_client_left(const struct http_deferred *deferred)
 {
     const struct exchange *x = deferred->exchange;
-    struct pollfd poller = {.fd = x->client->fd, .events = POLLRDHUP};
-    short gone = x->half_closed ? POLLERR | POLLHUP : POLLERR | POLLHUP | POLLRDHUP;
-    return poll(&poller, 1, 0) == 1 && (poller.revents & gone);
+    bool half;
+    return client_has_ended(x->client->fd, &half) && !(half && x->half_closed);
 }

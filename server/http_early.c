@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include "http_id.h"
 #include "http_problem.h"
 
 bool http_early_send(int fd, const struct http_response *r, const char *request_id)
@@ -18,4 +19,17 @@ bool http_early_send(int fd, const struct http_response *r, const char *request_
                 send(fd, text.data, text.size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text.size;
     buf_clear(&text);
     return sent && shutdown(fd, SHUT_WR) == 0;
+}
+
+void http_early_problem(int fd, int status, const char *detail)
+{
+    struct http_response response;
+    struct err e = {0};
+    char id[HTTP_ID_BYTES + 1];
+    http_id_choose(NULL, id);
+    http_response_init(&response);
+    err_set(&e, ERR_INVALID, "%s", detail);
+    http_problem(&response, status, &e, id);
+    http_early_send(fd, &response, id);
+    http_response_clear(&response);
 }

@@ -9,5 +9,7 @@
  * would reset it, which can cost the client the answer, so what it still sends must be read. False:
  * it could not be sent. */
 bool http_early_send(int fd, const struct http_response *response, const char *request_id);
+/* A problem document for a connection that has no request, under an id of its own. */
+void http_early_problem(int fd, int status, const char *detail);
 
 #endif

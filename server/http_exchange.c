@@ -1,10 +1,8 @@
 #include "http_exchange.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "check.h"
@@ -50,6 +48,8 @@ static void end_upload(struct exchange *x)
 struct exchange *exchange_new(struct http_server *server, struct client *client,
                               const char *raw_target)
 {
+    if (!client_enter(client, CLIENT_HEAD, 0))
+        return NULL;
     struct exchange *x = calloc(1, sizeof *x);
     if (!x || !(x->raw_target = strdup(raw_target))) {
         free(x);
@@ -74,18 +74,18 @@ static void exchange_free(struct exchange *x)
     free(x);
 }
 
-static void log_exchange(const struct exchange *x)
+static void log_exchange(const struct exchange *x, int status)
 {
     char path[LOG_PATH_BYTES + 1], method[LOG_METHOD_BYTES + 1];
     bool answered = x->stage == STAGE_RESPONDING || x->stage == STAGE_REFUSED;
     snprintf(path, sizeof path, "%s", x->raw_target);
-    snprintf(method, sizeof method, "%s", x->request.method);
+    snprintf(method, sizeof method, "%s", x->request.method ? x->request.method : "");
     struct log_access access = {
         .request_id = x->id,
         .method = method,
         .path = path,
         .remote = x->client->remote,
-        .status = answered ? x->response.status : 0,
+        .status = answered ? x->response.status : status,
         .bytes_in = x->bytes_in,
         .bytes_out = x->bytes_out,
         .duration_us = now_us() - x->started_us,
@@ -93,13 +93,35 @@ static void log_exchange(const struct exchange *x)
     log_access(&access);
 }
 
-void exchange_end(struct exchange *x)
+/* The sweep has cut a request that was still coming: its answer goes out before the socket is
+ * closed. */
+static void answer_late(struct exchange *x)
+{
+    const struct config *c = x->server->config;
+    struct err e = {0};
+    if (x->stage == STAGE_HEAD) {
+        http_id_choose(NULL, x->id);
+        err_set(&e, ERR_INVALID, "the head did not come within %d s", c->head_timeout_s);
+    } else {
+        err_set(&e, ERR_INVALID, "the body did not come within %d s and at %d bytes/s after",
+                c->body_timeout_s, c->min_rate);
+    }
+    problem(x, 408, &e);
+    x->stage = STAGE_REFUSED;
+    x->bytes_out = x->response.body.size;
+    http_early_send(x->client->fd, &x->response, x->id);
+}
+
+void exchange_end(struct exchange *x, int status)
 {
     struct http_server *server = x->server;
     bool counted = x->stage != STAGE_HEAD;
+    if (x->stage <= STAGE_BODY && client_was_cut(x->client))
+        answer_late(x);
     x->client->current = NULL;
-    if (counted && server->access_log)
-        log_exchange(x);
+    if (server->config->access_log && (counted || x->stage != STAGE_HEAD || status))
+        log_exchange(x, status);
+    client_enter(x->client, CLIENT_IDLE, 0);
     exchange_free(x);
     if (!counted)
         return;
@@ -107,19 +129,6 @@ void exchange_end(struct exchange *x)
     if (--server->in_flight == 0)
         pthread_cond_broadcast(&server->idle);
     pthread_mutex_unlock(&server->mutex);
-}
-
-/* libmicrohttpd 0.9.75 waits edge-triggered and takes a short read for an empty socket: when the
- * client's end of stream came along with its last bytes, it would never notice. Shutting the
- * direction that has ended already raises the event once more. */
-static void repeat_lost_end(struct exchange *x)
-{
-    char byte;
-    ssize_t got = recv(x->client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
-        x->half_closed = true;
-        shutdown(x->client->fd, SHUT_RD);
-    }
 }
 
 /* ---- the head ---- */
@@ -178,6 +187,8 @@ static bool accept_request(struct exchange *x, const char *method, const char *v
  * what the client still sends is read and dropped, up to a bound. */
 static enum http_next respond_early(struct exchange *x)
 {
+    if (!client_enter(x->client, CLIENT_SEND, x->response.body.size))
+        return NEXT_CLOSE;
     x->bytes_out = x->response.body.size;
     x->stage = STAGE_REFUSED;
     return http_early_send(x->client->fd, &x->response, x->id) ? NEXT_GO_ON : NEXT_CLOSE;
@@ -207,7 +218,9 @@ enum http_next exchange_begin(struct exchange *x, const char *method, const char
     x->server->in_flight++;
     pthread_mutex_unlock(&x->server->mutex);
     http_id_choose(http_header(&x->request, "X-Request-Id"), x->id);
-    repeat_lost_end(x);
+    client_heard(x->client);
+    if (!client_enter(x->client, CLIENT_BODY, 0))
+        return NEXT_CLOSE;
 
     struct err e = {0};
     if (accept_request(x, method, version, &e))
@@ -225,11 +238,12 @@ enum http_next exchange_receive(struct exchange *x, const void *data, size_t siz
 {
     struct err e = {0};
     x->bytes_in += size;
-    repeat_lost_end(x);
+    client_heard(x->client);
     if (x->stage == STAGE_REFUSED) {
         x->discarded += size;
         return x->discarded > LIMIT_REFUSED_BODY_BYTES ? NEXT_CLOSE : NEXT_GO_ON;
     }
+    client_body_grew(x->client, x->bytes_in);
     upload_received(x->upload, size);
     if (http_body_add(&x->body, data, size, &e))
         return NEXT_GO_ON;
@@ -316,6 +330,8 @@ enum http_next exchange_finish(struct exchange *x)
 {
     switch (x->stage) {
     case STAGE_BODY:
+        if (!client_enter(x->client, CLIENT_WORK, 0))
+            return NEXT_CLOSE;
         return x->route->slow ? hand_over(x) : handle_here(x);
     case STAGE_RESPONDING:
         return NEXT_RESPOND;

@@ -12,6 +12,7 @@
 
 #include "http.h"
 #include "http_body.h"
+#include "http_clients.h"
 #include "http_head.h"
 #include "http_id.h"
 #include "http_target.h"
@@ -23,23 +24,18 @@ struct http_server {
     struct app *app;
     struct MHD_Daemon *daemon;
     struct pool *pool;
+    struct http_clients clients;
+    struct http_admit *admit;
     int listen_fd;
-    int quiet_fd; /* never readable; takes listen_fd's place when the server stops */
-    bool access_log;
-    atomic_bool draining;     /* no request is taken any more */
-    pthread_mutex_t mutex;    /* guards what follows */
-    pthread_cond_t idle;      /* in_flight or busy became 0 */
-    int in_flight;            /* requests between their head and their end */
-    int busy;                 /* of them with a handler or, deferred, with someone else */
-    bool closed;              /* no handler starts any more */
-    struct exchange *streams; /* whose reply is a stream */
-};
-
-/* One connection. */
-struct client {
-    struct exchange *current; /* its request, NULL: none */
-    int fd;
-    char remote[80];
+    const struct config *config;
+    atomic_bool draining;          /* no request is taken any more */
+    pthread_mutex_t mutex;         /* guards what follows, up to `closed` */
+    pthread_cond_t idle;           /* in_flight or busy became 0 */
+    int in_flight;                 /* requests between their head and their end */
+    int busy;                      /* of them with a handler or, deferred, with someone else */
+    bool closed;                   /* no handler starts any more */
+    pthread_mutex_t streams_mutex; /* guards `streams` */
+    struct exchange *streams;      /* whose reply is a stream */
 };
 
 enum stage {
@@ -68,7 +64,7 @@ struct exchange {
     uint64_t started_us;
     enum stage stage;
     bool close;       /* the connection ends with this response */
-    bool half_closed; /* the client had shut its side when its request was read */
+    bool half_closed; /* the client had shut its side when its answer was put off */
     char id[HTTP_ID_BYTES + 1];
     struct http_head head;
     struct http_target target;
@@ -80,6 +76,7 @@ struct exchange {
     struct http_deferred deferred;
     struct http_waker waker;
     struct exchange *next_stream, **link_to_this; /* in server->streams; NULL: not there */
+    atomic_bool left;                             /* a stream's client is gone */
     char allow[128];                              /* of a 405 */
     uint64_t bytes_in, bytes_out;
     size_t discarded;
@@ -99,11 +96,15 @@ void exchange_resume(struct exchange *x);
 /* Hands each header line to http_head_field and sets the head's size. */
 void exchange_read_fields(struct exchange *x);
 
-/* http_exchange.c. NULL: out of memory. */
+/* A new connection, into libmicrohttpd's hands. */
+void http_adopt(struct http_server *server, int fd, const struct sockaddr *address, socklen_t size);
+
+/* http_exchange.c. NULL: out of memory, or the client is too late. */
 struct exchange *exchange_new(struct http_server *server, struct client *client,
                               const char *raw_target);
-/* Logs and frees it; the client may be gone. */
-void exchange_end(struct exchange *x);
+/* Logs and frees it; the client may be gone. status: of a reply that libmicrohttpd made by itself,
+ * 0: none. */
+void exchange_end(struct exchange *x, int status);
 /* The head is complete; a piece of the body came; its end came, or the response is ready. */
 enum http_next exchange_begin(struct exchange *x, const char *method, const char *version);
 enum http_next exchange_receive(struct exchange *x, const void *data, size_t size);
@@ -128,5 +129,7 @@ void http_stream_end(struct exchange *x);
 ptrdiff_t http_stream_read(struct exchange *x, char *out, size_t size);
 /* server->draining is set: every stream ends as soon as it has nothing to say. */
 void http_stream_drain(struct http_server *server);
+/* Ends sleeping streams whose client has left. */
+void http_stream_sweep(struct http_server *server);
 
 #endif

@@ -5,6 +5,7 @@
  *   main          starts everything, then waits for SIGTERM or SIGINT and stops everything
  *   http 1..N     libmicrohttpd's threads (--http-threads): read requests, run fast handlers, send
  *                 responses; compute a prediction only where handing it over costs more    http.c
+ *   admit         accepts connections; cuts those past a deadline                  http_admit.c
  *   pool 1..N     --work-threads: run handlers that take long (evaluate, datasets); an evaluation
  *                 forks an OpenMP team of --threads from here                             pool.c
  *   codec 1..N    --infer-threads: read large bodies of predictions and write large replies

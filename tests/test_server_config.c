@@ -51,6 +51,13 @@ START_TEST(defaults_are_usable)
     ck_assert_int_ge(config.http_threads, 1);
     ck_assert_int_ge(config.work_threads, 1);
     ck_assert_int_eq(config.drain_s, 10);
+    ck_assert_int_eq(config.connections, 4096);
+    ck_assert_int_eq(config.connections_per_address, 0);
+    ck_assert_int_eq(config.head_timeout_s, 20);
+    ck_assert_int_eq(config.body_timeout_s, 30);
+    ck_assert_int_eq(config.send_timeout_s, 30);
+    ck_assert_int_eq(config.idle_timeout_s, 60);
+    ck_assert_int_eq(config.min_rate, 1000);
     ck_assert(config.bootstrap);
     ck_assert(config.access_log);
     ck_assert(!help);

@@ -1,5 +1,4 @@
-/* Deferred answers and streams of http.h, on a server in this process with routes of its own: the
- * `routes` below stand in for the daemon's. */
+/* Deferred answers and streams of http.h, on a server in this process with routes of its own. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -11,31 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "app.h"
-#include "client.h"
-#include "files.h"
-#include "harness.h"
-#include "http_listen.h"
-#include "router.h"
-
-static struct daemon served; /* only its port */
-static struct http_server *server;
-static struct app app;
-
-static void start(void)
-{
-    struct err e = {0};
-    struct config config = {.http_threads = 2, .work_threads = 2};
-    int fd = http_listen("127.0.0.1:0", &served.port, &e);
-    ck_assert_msg(fd >= 0, "%s", e.detail);
-    server = http_start(&config, &app, fd, &e);
-    ck_assert_msg(server != NULL, "%s", e.detail);
-}
-
-static void stop(void)
-{
-    http_stop(server, 30);
-}
+#include "own_server.h"
 
 static struct reply get(const char *path)
 {
@@ -457,17 +432,49 @@ START_TEST(a_failed_handler_frees_its_stream)
 }
 END_TEST
 
-START_TEST(a_stream_whose_client_left_is_freed_by_the_next_bytes)
+START_TEST(a_sleeping_stream_whose_client_left_is_freed)
 {
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
     start_streams();
-    int fd = send_request("POST", "/stream");
-    feed_write("one");
-    await(fd, "one");
-    close(fd);
-    while (sem_trywait(&stream_freed) != 0) { /* the first write only provokes the reset */
-        feed_write(".");
-        usleep(1000);
+    for (int i = 0; i < 2; i++) {
+        int fd = send_request("POST", "/stream");
+        feed_write("one");
+        await(fd, "one");
+        if (i == 1)
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        close(fd);
+        sem_wait(&stream_freed);
     }
+    stop();
+}
+END_TEST
+
+/* A client that shuts its sending side with its request reads on. */
+START_TEST(a_half_closed_client_gets_its_stream_and_its_answer)
+{
+    sem_init(&held_ready, 0, 0);
+    start_streams();
+    int fd = client_connect(&served);
+    client_write(fd, "GET /stream HTTP/1.0\r\n\r\n", 24);
+    shutdown(fd, SHUT_WR);
+    sem_wait(&stream_begun);
+    usleep(600000); /* sweeps */
+    feed_write("some");
+    await(fd, "some");
+    feed_write(NULL);
+    free(client_read_all(fd, NULL));
+    sem_wait(&stream_freed);
+
+    fd = client_connect(&served);
+    client_write(fd, "POST /hold HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}", 44);
+    shutdown(fd, SHUT_WR);
+    sem_wait(&held_ready);
+    usleep(600000);
+    ck_assert(!http_client_left(held.deferred));
+    http_answer(held.deferred, NULL);
+    char *text = client_read_all(fd, NULL);
+    ck_assert_msg(strncmp(text, "HTTP/1.1 200 ", 13) == 0, "got %s", text);
+    free(text);
     stop();
 }
 END_TEST
@@ -512,5 +519,6 @@ TEST_PROGRAM("server_later", a_fast_handler_can_answer_later, a_slow_handler_can
              a_stop_waits_for_deferred_answers_however_long, a_stream_is_sent_as_it_is_made,
              no_wake_is_lost, a_stream_to_http_1_0_ends_with_the_connection,
              head_of_a_stream_has_no_body, a_failed_handler_frees_its_stream,
-             a_stream_whose_client_left_is_freed_by_the_next_bytes,
+             a_sleeping_stream_whose_client_left_is_freed,
+             a_half_closed_client_gets_its_stream_and_its_answer,
              a_stop_ends_streams_with_what_they_have_to_say)
