@@ -136,7 +136,7 @@ static void csv_text(struct buf *out, const char *text)
 }
 
 /* Empty for NAN. */
-static void csv_number(struct buf *out, double value)
+void report_csv_number(struct buf *out, double value)
 {
     if (isfinite(value))
         buf_fmt(out, "%.10g", value);
@@ -158,7 +158,7 @@ void report_confusion_csv(struct buf *out, const struct report_confusion *c)
         csv_text(out, c->labels[actual]);
         for (int predicted = 0; predicted < c->classes; predicted++) {
             buf_str(out, ",");
-            csv_number(out, report_confusion_cell(c, divisors, actual, predicted));
+            report_csv_number(out, report_confusion_cell(c, divisors, actual, predicted));
         }
         buf_str(out, "\n");
     }
@@ -175,7 +175,7 @@ void report_loss_csv(struct buf *out, const struct report_epoch *epochs, int cou
         buf_fmt(out, "%d", epoch->epoch);
         for (size_t k = 0; k < sizeof cells / sizeof *cells; k++) {
             buf_str(out, ",");
-            csv_number(out, cells[k]);
+            report_csv_number(out, cells[k]);
         }
         buf_str(out, "\n");
     }

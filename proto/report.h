@@ -50,5 +50,7 @@ struct report_batch {
 };
 /* epoch,loss,accuracy,val_loss,val_accuracy,seconds with a heading; empty cells for NAN. */
 void report_loss_csv(struct buf *out, const struct report_epoch *epochs, int count);
+/* What a cell of these tables holds; nothing for a number that is not finite. */
+void report_csv_number(struct buf *out, double value);
 
 #endif

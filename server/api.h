@@ -19,6 +19,8 @@ http_handler api_samples_list, api_samples_get;
 http_handler api_jobs_post, api_jobs_get, api_jobs_cancel, api_jobs_resume, api_jobs_delete;
 /* api_jobs_list.c */
 http_handler api_jobs_list;
+/* api_jobs_compare.c */
+http_handler api_jobs_compare;
 /* api_reports.c */
 http_handler api_jobs_loss, api_jobs_confusion, api_jobs_confusion_samples;
 /* api_failures.c */

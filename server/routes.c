@@ -38,6 +38,7 @@ const struct route routes[] = {
 
     {"GET", "/jobs", api_jobs_list, 0, false},
     {"POST", "/jobs", api_jobs_post, LIMIT_JSON_BODY_BYTES, true},
+    {"GET", "/jobs/compare", api_jobs_compare, 0, true},
     {"GET", "/jobs/{id}", api_jobs_get, 0, false},
     {"DELETE", "/jobs/{id}", api_jobs_delete, 0, false},
     {"GET", "/jobs/{id}/events", api_jobs_events, 0, false},

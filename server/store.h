@@ -177,6 +177,9 @@ bool store_job_events(struct store *store, int64_t id, int64_t after, int limit,
 
 bool store_job_epochs(struct store *store, int64_t id, int since_epoch, struct report_epoch **rows,
                       int *count, struct err *e);
+/* Of every `every` epochs one, and the last. */
+bool store_job_curve(struct store *store, int64_t id, int every, struct report_epoch **rows,
+                     int *count, struct err *e);
 /* Thinned evenly to at most points_max. */
 bool store_job_batches(struct store *store, int64_t id, int points_max, struct report_batch **rows,
                        int *count, struct err *e);

@@ -466,8 +466,48 @@ START_TEST(test_an_unknown_generator_is_told_which_there_are)
 }
 END_TEST
 
-TEST_PROGRAM("proto_job", test_a_job_needs_only_model_and_dataset, test_every_field_is_read,
-             test_augmentation_is_read, test_augmentation_is_echoed_with_its_defaults,
+START_TEST(test_a_priority_is_read_bounded_and_echoed)
+{
+    static const char *const bad[] = {"\"priority\":101", "\"priority\":-101", "\"priority\":1.5",
+                                      "\"priority\":null"};
+    struct job_request request = request_of("\"priority\":-100");
+    ck_assert_int_eq(request.priority, -100);
+    char *text = written(&request);
+    ck_assert_ptr_nonnull(strstr(text, "\"priority\":-100"));
+    free(text);
+    job_request_clear(&request);
+    request = request_of("");
+    ck_assert_int_eq(request.priority, 0);
+    job_request_clear(&request);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char body[128];
+        struct err e;
+        snprintf(body, sizeof body, "{\"model\":\"m\",\"dataset\":\"d\",%s}", bad[i]);
+        ck_assert(!parse(body, &request, &e));
+        ck_assert_str_eq(e.field, "priority");
+    }
+}
+END_TEST
+
+START_TEST(test_a_resume_may_name_its_epochs)
+{
+    static const char *const bad[] = {
+        "{\"epochs\":0}", "{\"epochs\":100001}", "{\"epoch\":1}", "[]", "", "{"};
+    struct err e;
+    int epochs = -1;
+    ck_assert(job_resume_parse("{}", 2, &epochs, &e));
+    ck_assert_int_eq(epochs, -1);
+    ck_assert(job_resume_parse("{\"epochs\":7}", 12, &epochs, &e));
+    ck_assert_int_eq(epochs, 7);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!job_resume_parse(bad[i], strlen(bad[i]), &epochs, &e), "%s", bad[i]);
+}
+END_TEST
+
+TEST_PROGRAM("proto_job", test_a_priority_is_read_bounded_and_echoed,
+             test_a_resume_may_name_its_epochs, test_a_job_needs_only_model_and_dataset,
+             test_every_field_is_read, test_augmentation_is_read,
+             test_augmentation_is_echoed_with_its_defaults,
              test_class_weights_and_sampling_are_read,
              test_each_optimizer_has_its_own_defaults_and_fields, test_schedules_are_read,
              test_null_means_none_where_the_writer_says_so,

@@ -270,6 +270,8 @@ START_TEST(real_replies_are_as_the_document_says)
         {"GET", "/jobs", "/jobs?sort=-loss&state=succeeded", NULL, NULL},
         {"GET", "/jobs", "/jobs?full=true", NULL, NULL},
         {"GET", "/jobs", "/jobs?sort=x", NULL, NULL},
+        {"GET", "/jobs/compare", "/jobs/compare?ids=1", NULL, NULL},
+        {"GET", "/jobs/compare", "/jobs/compare?ids=1,99", NULL, NULL},
         {"GET", "/jobs/{id}", "/jobs/1", NULL, NULL},
         {"GET", "/jobs/{id}", "/jobs/99", NULL, NULL},
         {"GET", "/jobs/{id}", "/jobs/1?wait=x", NULL, NULL},
@@ -292,6 +294,8 @@ START_TEST(real_replies_are_as_the_document_says)
          "{\"model\":\"n\",\"dataset\":\"shapes\",\"epochs\":100000,\"early_stopping\":"
          "{\"patience\":100000},\"class_weights\":[1,2.5],\"augment\":{\"shift\":2},"
          "\"architecture\":" LAYERS "}"},
+        {"GET", "/jobs/compare", "/jobs/compare?ids=1,2", NULL, NULL},
+        {"GET", "/jobs/compare", "/jobs/compare?ids=2,1", "text/csv", NULL},
         {"DELETE", "/jobs/{id}", "/jobs/2", NULL, NULL},
         {"POST", "/jobs/{id}/resume", "/jobs/2/resume", NULL, "{\"epochs\":0}"},
         {"POST", "/jobs/{id}/resume", "/jobs/2/resume", NULL, NULL},
