@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "check.h"
 #include "utf8.h"
 
 /* What json_scan passes cJSON reads, so that only memory can be missing. */
@@ -18,7 +19,7 @@ static struct cJSON *parse_scanned(const char *text, size_t size, struct err *e)
 
 struct cJSON *json_parse(const char *text, size_t size, struct err *e)
 {
-    return json_check(text, size, e) ? parse_scanned(text, size, e) : NULL;
+    return json_parse_lifted(text, size, NULL, e);
 }
 
 struct cJSON *json_parse_lifted(const char *text, size_t size, const struct json_lift *lift,
@@ -69,16 +70,20 @@ bool json_is_object(const struct cJSON *json, const char *what, struct err *e)
 bool json_only(const struct cJSON *object, const char *const *keys, struct err *e)
 {
     const cJSON *member;
+    uint64_t seen = 0;
     cJSON_ArrayForEach(member, object)
     {
-        const char *const *key = keys;
-        while (*key && strcmp(*key, member->string) != 0)
-            key++;
-        if (*key)
-            continue;
         char quoted[UTF8_QUOTE_BYTES];
+        int key = 0;
+        while (keys[key] && strcmp(keys[key], member->string) != 0)
+            key++;
+        CHECK(key < 64);
         utf8_quote(quoted, member->string, strlen(member->string));
-        return err_field(e, ERR_INVALID, quoted, "unknown field '%s'", quoted);
+        if (!keys[key])
+            return err_field(e, ERR_INVALID, quoted, "unknown field '%s'", quoted);
+        if (seen & (uint64_t)1 << key)
+            return err_field(e, ERR_INVALID, quoted, "field '%s' is given twice", quoted);
+        seen |= (uint64_t)1 << key;
     }
     return true;
 }

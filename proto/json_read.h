@@ -1,9 +1,13 @@
 /* json_read.h - strict JSON documents for the other readers of proto/. (cJSON stays in proto/.)
  *
- * json_parse is stricter than cJSON: the whole input must be one document of valid UTF-8, at most
- * LIMIT_JSON_DEPTH deep and LIMIT_JSON_VALUES long, with no duplicate keys, no "\u0000", no number
- * that overflows a double, nothing after the end; RFC 8259 grammar (checked by a scan of our own
- * before cJSON sees it). Errors give the byte of the document, counted from 0.
+ * json_parse is stricter than cJSON: the whole input must be one document of valid UTF-8 by the
+ * grammar of RFC 8259, at most LIMIT_JSON_DEPTH deep and LIMIT_JSON_VALUES long, with no lone
+ * surrogates, no number of more than JSON_NUMBER_BYTES_MAX characters or past a double's range,
+ * nothing before or after it (a scan of our own sees to that before cJSON sees it). Errors give the
+ * byte of the document, counted from 0. "\u0000" is read as "\u0001": a C string cannot hold it,
+ * and no name, label or choice may hold either. Keys may repeat, as the RFC has it: json_only
+ * refuses those that it knows.
+ *
  * The json_get functions read one member of an object: absent = left at the default; wrong type
  * or out of range = ERR_INVALID whose field is the key and whose text says what was expected and
  * what came.
@@ -19,8 +23,7 @@
 
 struct cJSON;
 
-/* Characters of one number. cJSON reads no more of one. */
-enum { JSON_NUMBER_BYTES_MAX = 63 };
+enum { JSON_NUMBER_BYTES_MAX = 1023 };
 
 struct cJSON *json_parse(const char *text, size_t size, struct err *e); /* json_free it */
 void json_free(struct cJSON *json);
@@ -42,12 +45,14 @@ struct cJSON *json_parse_lifted(const char *text, size_t size, const struct json
 
 /* Checks the grammar and bounds above without building anything. */
 bool json_check(const char *text, size_t size, struct err *e);
-/* The same, and takes arrays out; *rest, unless nothing was taken, is the document without them. */
+/* The same, and takes arrays out (lift may be NULL). *rest is what cJSON is to read, unless that is
+ * the text itself: then it stays empty. */
 bool json_scan(const char *text, size_t size, const struct json_lift *lift, struct buf *rest,
                struct err *e);
 
 bool json_is_object(const struct cJSON *json, const char *what, struct err *e);
-/* Refuses members not named in keys (a NULL-terminated list): "unknown field 'epoch'". */
+/* Refuses members not named in keys (at most 63 and NULL), and a second one of a name: "unknown
+ * field 'epoch'", "field 'epochs' is given twice". */
 bool json_only(const struct cJSON *object, const char *const *keys, struct err *e);
 bool json_get_int(const struct cJSON *object, const char *key, int64_t low, int64_t high,
                   int64_t *value, struct err *e);

@@ -4,6 +4,7 @@
 #include "json_read.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +12,10 @@
 #include "limits.h"
 #include "utf8.h"
 
-struct key {
-    size_t name, size; /* the unescaped key inside scan.names */
-    size_t at;         /* byte of the document where it stands */
-};
-
 struct level {
     bool object;
-    size_t first_key; /* of this object, in scan.keys */
-    size_t names;     /* scan.names.size when it began */
-    size_t index;     /* of the element under way of this array */
+    size_t name, name_size; /* of the member under way of this object, in scan.names */
+    size_t index;           /* of the element under way of this array */
 };
 
 struct scan {
@@ -28,19 +23,16 @@ struct scan {
     size_t size, at;
     int depth;
     struct level levels[LIMIT_JSON_DEPTH];
-    struct buf
-        names; /* the keys of all objects that are still open, unescaped, one after the other */
-    struct key *keys;
-    size_t key_count, key_capacity;
+    struct buf names; /* the way to the value under way, unescaped; kept for lift alone */
     size_t values;
     const struct json_lift *lift; /* or NULL */
-    struct buf *rest;
-    size_t copied; /* up to here the text is in rest, once anything is */
     int lifted;
+    struct buf *rest; /* the text as far as `copied`, once anything in it was replaced */
+    size_t copied;
     struct err *e;
 };
 
-enum { PATH_BYTES = 128 };
+enum { PATH_BYTES = 128, CJSON_NUMBER_BYTES_MAX = 63 };
 
 static bool unexpected(struct scan *s, const char *expected)
 {
@@ -82,6 +74,33 @@ static bool digits(struct scan *s)
     return true;
 }
 
+/* What stands between begin and here becomes something else in the rest. */
+static void replace(struct scan *s, size_t begin, const char *by)
+{
+    buf_add(s->rest, s->text + s->copied, begin - s->copied);
+    buf_str(s->rest, by);
+    s->copied = s->at;
+}
+
+static bool number_value(struct scan *s, size_t begin)
+{
+    char copy[JSON_NUMBER_BYTES_MAX + 1];
+    size_t length = s->at - begin;
+    if (length > JSON_NUMBER_BYTES_MAX)
+        return err_set(s->e, ERR_INVALID, "number of %zu characters at byte %zu exceeds %d", length,
+                       begin, JSON_NUMBER_BYTES_MAX);
+    memcpy(copy, s->text + begin, length);
+    copy[length] = '\0';
+    double value = strtod(copy, NULL);
+    if (!isfinite(value))
+        return err_set(s->e, ERR_INVALID, "number %.40s at byte %zu overflows", copy, begin);
+    if (length > CJSON_NUMBER_BYTES_MAX) {
+        snprintf(copy, sizeof copy, "%.17g", value);
+        replace(s, begin, copy);
+    }
+    return true;
+}
+
 static bool number(struct scan *s)
 {
     size_t begin = s->at;
@@ -103,16 +122,7 @@ static bool number(struct scan *s)
         if (!digits(s))
             return false;
     }
-    char copy[JSON_NUMBER_BYTES_MAX + 1];
-    size_t length = s->at - begin;
-    if (length > JSON_NUMBER_BYTES_MAX)
-        return err_set(s->e, ERR_INVALID, "number of %zu characters at byte %zu exceeds %d", length,
-                       begin, JSON_NUMBER_BYTES_MAX);
-    memcpy(copy, s->text + begin, length);
-    copy[length] = '\0';
-    if (!isfinite(strtod(copy, NULL)))
-        return err_set(s->e, ERR_INVALID, "number %s at byte %zu overflows", copy, begin);
-    return true;
+    return number_value(s, begin);
 }
 
 /* The four digits after "\u"; -1 after an error. */
@@ -152,8 +162,10 @@ static bool unicode_escape(struct scan *s, struct buf *names)
     int code = hex4(s);
     if (code < 0)
         return false;
-    if (code == 0)
-        return err_set(s->e, ERR_INVALID, "\\u0000 at byte %zu of the JSON is not accepted", begin);
+    if (code == 0) { /* json_read.h says why */
+        replace(s, begin, "\\u0001");
+        code = 1;
+    }
     if (code >= 0xd800 && code <= 0xdfff) {
         int low = -1;
         if (code < 0xdc00 && s->size - s->at >= 2 && memcmp(s->text + s->at, "\\u", 2) == 0) {
@@ -189,19 +201,39 @@ static bool escape(struct scan *s, struct buf *names)
     return true;
 }
 
+/* Whether none of eight bytes ends a plain stretch of a string: ASCII but for controls, quotes and
+ * backslashes. A borrow may only call a byte unplain that is not. */
+static bool plain_word(const char *p)
+{
+    const uint64_t each = 0x0101010101010101;
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    uint64_t quote = word ^ (each * '"'), backslash = word ^ (each * '\\');
+    return (((word - each * 0x20) | (quote - each) | (backslash - each) | word) & (each * 0x80)) ==
+           0;
+}
+
+/* Past the bytes that stand for themselves. */
+static void skip_plain(struct scan *s)
+{
+    while (s->at < s->size) {
+        while (s->size - s->at >= 8 && plain_word(s->text + s->at))
+            s->at += 8;
+        unsigned char c = s->at < s->size ? (unsigned char)s->text[s->at] : '"';
+        size_t length = utf8_next(s->text + s->at, s->size - s->at);
+        if (c == '"' || c == '\\' || c < 0x20 || length == 0)
+            return;
+        s->at += length;
+    }
+}
+
 /* A string; its text is appended to names unless that is NULL. */
 static bool string(struct scan *s, struct buf *names)
 {
     s->at++;
     for (;;) {
         size_t begin = s->at;
-        while (s->at < s->size) {
-            unsigned char c = (unsigned char)s->text[s->at];
-            size_t length = utf8_next(s->text + s->at, s->size - s->at);
-            if (c == '"' || c == '\\' || c < 0x20 || length == 0)
-                break;
-            s->at += length;
-        }
+        skip_plain(s);
         if (names)
             buf_add(names, s->text + begin, s->at - begin);
         if (s->at >= s->size)
@@ -221,64 +253,23 @@ static bool string(struct scan *s, struct buf *names)
     }
 }
 
-/* An object's member up to the colon, remembered for the check of duplicates. */
-static bool member_key(struct scan *s)
+/* An object's member up to the colon. */
+static bool member_name(struct scan *s)
 {
+    struct level *level = &s->levels[s->depth - 1];
     if (peek(s) != '"')
         return unexpected(s, "a key in double quotes");
-    if (s->key_count == s->key_capacity) {
-        size_t capacity = s->key_capacity ? s->key_capacity * 2 : 64;
-        struct key *keys = realloc(s->keys, capacity * sizeof *keys);
-        if (!keys)
-            return err_no_memory(s->e);
-        s->keys = keys;
-        s->key_capacity = capacity;
-    }
-    struct key *key = &s->keys[s->key_count++];
-    key->at = s->at;
-    key->name = s->names.size;
-    if (!string(s, &s->names))
+    s->names.size = level->name;
+    if (!string(s, s->lift ? &s->names : NULL))
         return false;
     if (!buf_ok(&s->names))
         return err_no_memory(s->e);
-    key->size = s->names.size - key->name;
+    level->name_size = s->names.size - level->name;
     skip_space(s);
     if (peek(s) != ':')
         return unexpected(s, "':'");
     s->at++;
     skip_space(s);
-    return true;
-}
-
-static int compare_keys(const void *a, const void *b, void *names)
-{
-    const struct key *x = a, *y = b;
-    if (x->size != y->size)
-        return x->size < y->size ? -1 : 1;
-    if (x->size == 0)
-        return 0;
-    return memcmp((const char *)names + x->name, (const char *)names + y->name, x->size);
-}
-
-/* Sorting, not hashing: no choice of keys makes it slower than n log n. */
-static bool keys_unique(struct scan *s, const struct level *level)
-{
-    struct key *keys = s->keys + level->first_key;
-    size_t count = s->key_count - level->first_key;
-    if (count > 1)
-        qsort_r(keys, count, sizeof *keys, compare_keys, s->names.data);
-    for (size_t i = 1; i < count; i++) {
-        if (compare_keys(&keys[i - 1], &keys[i], s->names.data) != 0)
-            continue;
-        char quoted[UTF8_QUOTE_BYTES];
-        size_t at = keys[i].at > keys[i - 1].at ? keys[i].at : keys[i - 1].at;
-        if (keys[i].size == 0)
-            return err_set(s->e, ERR_INVALID, "duplicate key '' at byte %zu of the JSON", at);
-        return err_set(s->e, ERR_INVALID, "duplicate key '%s' at byte %zu of the JSON",
-                       utf8_quote(quoted, s->names.data + keys[i].name, keys[i].size), at);
-    }
-    s->key_count = level->first_key;
-    s->names.size = level->names;
     return true;
 }
 
@@ -289,20 +280,14 @@ static bool open_level(struct scan *s, bool *empty)
     if (s->depth == LIMIT_JSON_DEPTH)
         return err_set(s->e, ERR_INVALID, "JSON nested deeper than %d at byte %zu",
                        LIMIT_JSON_DEPTH, s->at);
-    s->levels[s->depth++] = (struct level){object, s->key_count, s->names.size, 0};
+    s->levels[s->depth++] = (struct level){.object = object, .name = s->names.size};
     s->at++;
     skip_space(s);
     *empty = peek(s) == (object ? '}' : ']');
-    return *empty || !object || member_key(s);
+    return *empty || !object || member_name(s);
 }
 
 /* Lifting */
-
-/* The key of the member under way in the innermost object but `above`. */
-static const struct key *key_at(const struct scan *s, int depth)
-{
-    return &s->keys[(depth + 1 < s->depth ? s->levels[depth + 1].first_key : s->key_count) - 1];
-}
 
 /* "inputs[1].points", cut where it grows long. */
 static void path_text(const struct scan *s, char out[PATH_BYTES])
@@ -311,10 +296,11 @@ static void path_text(const struct scan *s, char out[PATH_BYTES])
     char quoted[UTF8_QUOTE_BYTES];
     out[0] = '\0';
     for (int i = 0; i < s->depth && used < PATH_BYTES - 1; i++) {
-        const struct key *key = s->levels[i].object ? key_at(s, i) : NULL;
-        int size = key ? snprintf(out + used, PATH_BYTES - used, "%s%s", i ? "." : "",
-                                  utf8_quote(quoted, s->names.data + key->name, key->size))
-                       : snprintf(out + used, PATH_BYTES - used, "[%zu]", s->levels[i].index);
+        const struct level *level = &s->levels[i];
+        int size = level->object
+                       ? snprintf(out + used, PATH_BYTES - used, "%s%s", i ? "." : "",
+                                  utf8_quote(quoted, s->names.data + level->name, level->name_size))
+                       : snprintf(out + used, PATH_BYTES - used, "[%zu]", level->index);
         used += (size_t)size;
     }
 }
@@ -324,9 +310,10 @@ static bool is_lifted(const struct scan *s)
 {
     if (!s->lift || s->depth == 0 || !s->levels[s->depth - 1].object)
         return false;
-    const struct key *key = key_at(s, s->depth - 1);
+    const struct level *level = &s->levels[s->depth - 1];
     for (const char *const *name = s->lift->names; *name; name++)
-        if (strlen(*name) == key->size && memcmp(*name, s->names.data + key->name, key->size) == 0)
+        if (strlen(*name) == level->name_size &&
+            memcmp(*name, s->names.data + level->name, level->name_size) == 0)
             return true;
     return false;
 }
@@ -342,14 +329,13 @@ static bool holds_objects(const struct scan *s)
 
 static bool lift_array(struct scan *s)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], index[16];
     size_t begin = s->at;
     path_text(s, path);
     if (!s->lift->take(s->lift->context, path, s->text, s->size, &s->at, s->e))
         return false;
-    buf_add(s->rest, s->text + s->copied, begin - s->copied);
-    buf_fmt(s->rest, "%d", s->lifted++);
-    s->copied = s->at;
+    snprintf(index, sizeof index, "%d", s->lifted++);
+    replace(s, begin, index);
     return true;
 }
 
@@ -408,12 +394,11 @@ static bool next(struct scan *s)
             s->at++;
             level->index++;
             skip_space(s);
-            return !level->object || member_key(s);
+            return !level->object || member_name(s);
         }
         if (peek(s) != (level->object ? '}' : ']'))
             return unexpected(s, level->object ? "',' or '}'" : "',' or ']'");
-        if (level->object && !keys_unique(s, level))
-            return false;
+        s->names.size = level->name;
         s->at++;
         s->depth--;
     }
@@ -441,17 +426,18 @@ bool json_scan(const char *text, size_t size, const struct json_lift *lift, stru
 {
     struct scan s = {.text = text, .size = size, .lift = lift, .rest = rest, .e = e};
     bool ok = document(&s);
-    if (ok && s.lifted > 0)
+    if (ok && s.copied > 0)
         buf_add(rest, text + s.copied, size - s.copied);
     if (ok && !buf_ok(rest))
         ok = err_no_memory(e);
     buf_clear(&s.names);
-    free(s.keys);
     return ok;
 }
 
 bool json_check(const char *text, size_t size, struct err *e)
 {
     struct buf rest = {0};
-    return json_scan(text, size, NULL, &rest, e);
+    bool ok = json_scan(text, size, NULL, &rest, e);
+    buf_clear(&rest);
+    return ok;
 }

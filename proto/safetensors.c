@@ -224,7 +224,10 @@ static bool parse_members(const struct cJSON *json, struct safetensors *st, stru
         return false;
     cJSON_ArrayForEach(item, json)
     {
-        if (strcmp(item->string, "__metadata__") == 0) {
+        bool metadata = strcmp(item->string, "__metadata__") == 0;
+        if (metadata ? st->metadata != NULL : safetensors_find(st, item->string) != NULL)
+            return err_set(e, ERR_UNPROCESSABLE, "'%.64s' is there twice", item->string);
+        if (metadata) {
             if (!parse_metadata(item, st, e))
                 return false;
         } else if (!parse_tensor(item, &st->tensors[st->count++], e)) {

@@ -128,7 +128,10 @@ START_TEST(hostile_headers_are_refused)
         {"", ""},
         {"{\"__metadata__\":{\"k\":1}," TENSOR("a", "U8", "[8]", "0", "8") "}",
          "a value of '__metadata__' is not text"},
-        {"{" TENSOR("a", "U8", "[8]", "0", "8") "," TENSOR("a", "U8", "[8]", "0", "8") "}", ""},
+        {"{" TENSOR("a", "U8", "[4]", "0", "4") "," TENSOR("a", "U8", "[4]", "4", "8") "}",
+         "'a' is there twice"},
+        {"{\"__metadata__\":{\"k\":\"\"},\"__metadata__\":{\"k\":\"\"}}",
+         "'__metadata__' is there twice"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ck_assert_msg(!parse_header(cases[i].header, 8), "%s", cases[i].header);

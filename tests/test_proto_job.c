@@ -283,7 +283,7 @@ START_TEST(test_bad_requests_are_refused)
     refused("{\"model\":\"m\",\"dataset\":\"d:2\",\"dataset_version\":3}", "dataset_version",
             "version 3 differs from dataset 'd:2'");
     more_refused("\"epoch\":3", "epoch", "unknown field 'epoch'");
-    more_refused("\"model\":\"n\"", "", "duplicate key 'model'");
+    more_refused("\"model\":\"n\"", "model", "field 'model' is given twice");
 }
 END_TEST
 

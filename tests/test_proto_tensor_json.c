@@ -99,22 +99,6 @@ START_TEST(test_other_documents_are_left_alone)
 }
 END_TEST
 
-START_TEST(test_a_second_array_is_still_a_duplicate_key)
-{
-    struct tensor t;
-    struct err e;
-    static const char *const texts[] = {"{\"inputs\":[1],\"inputs\":2}",
-                                        "{\"inputs\":\"\",\"inputs\":[2]}",
-                                        "{\"inputs\":[1],\"\\u0069nputs\":\"\"}"};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        ck_assert(!lift_bytes(texts[i], strlen(texts[i]), 10, &t, &e));
-        ck_assert_msg(strstr(e.detail, "duplicate key 'inputs'") ||
-                          strstr(e.detail, "got a number"),
-                      "%s", e.detail);
-    }
-}
-END_TEST
-
 START_TEST(test_ragged_arrays_are_refused_with_their_index)
 {
     refused("{\"inputs\":[[1,2],[3]]}", "inputs[1]",
@@ -254,7 +238,7 @@ END_TEST
 
 TEST_PROGRAM("proto tensor_json", test_nested_numbers_become_a_tensor,
              test_flat_numbers_become_a_tensor, test_other_documents_are_left_alone,
-             test_a_second_array_is_still_a_duplicate_key,
+
              test_ragged_arrays_are_refused_with_their_index,
              test_what_is_no_number_is_refused_by_name,
              test_numbers_that_overflow_a_float_are_refused,
