@@ -61,6 +61,11 @@ bench-mnist: deps data ## train on MNIST over HTTP, hold accuracy and pictures t
 	@$(MAKE) --no-print-directory -j2 all
 	bench/mnist.sh
 
+.PHONY: bench-modelnet
+bench-modelnet: deps ## train on ModelNet10's voxel grids over HTTP, predict its meshes (SEEDS="0 1" TEN_SEEDS=0)
+	@$(MAKE) --no-print-directory -j2 all
+	bench/modelnet.sh
+
 .PHONY: bench-check
 bench-check: deps data ## same answers as onnxruntime (scores) and PyTorch (a training run)?
 	@$(MAKE) --no-print-directory deps DEPS="$(PEER_DEPS)"

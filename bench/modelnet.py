@@ -5,8 +5,10 @@
 
 Looks for modelnet10-voxels.tar.xz in $STRIDED_DATA, then in ../shared/data; says so and exits with
 status 77 where it is absent. The published grids are 30^3: 24^3 with 3 empty voxels on every side,
-bits most significant first, C order [x][y][z]. --classes 4 keeps the first four in alphabetical
-order (bathtub, bed, chair, desk). ModelNet is for academic research only.
+bits most significant first, C order [x][y][z], filled inside. --classes 4 keeps the first four in
+alphabetical order (bathtub, bed, chair, desk). What turns a mesh of ModelNet into such a grid is
+said with the upload (MESHES below) and travels into the models trained on it, which therefore take
+OFF files. ModelNet is for academic research only.
 
 Needs python3 and curl.
 """
@@ -21,6 +23,7 @@ ARCHIVE = "modelnet10-voxels.tar.xz"
 CLASSES = "bathtub bed chair desk dresser monitor night_stand sofa table toilet".split()
 SIDE, PUBLISHED, MARGIN = 24, 30, 3
 OBJECT_BYTES = PUBLISHED**3 // 8
+MESHES = "axes=yxz&aspect=keep&solid=true&points=16384"
 BITS = [bytes(byte >> (7 - bit) & 1 for bit in range(8)) for byte in range(256)]
 
 
@@ -78,7 +81,7 @@ def main():
         counts = {s: convert(archive, s, options.classes, folder) for s in ("train", "test")}
         parts = [f"{s}_{p}" for s in counts for p in "xy"]
         command = ["curl", "-sS", "--fail-with-body", "-X", "PUT"]
-        command += [f"{options.url}/datasets/{name}?labels={labels}"]
+        command += [f"{options.url}/datasets/{name}?labels={labels}&{MESHES}"]
         for part in parts:
             command += ["-F", f"{part}=@{folder}/{part}.npy"]
         status = subprocess.run(command, check=False).returncode
