@@ -66,24 +66,30 @@ static void note_batch(void *context, const struct cnn_batch_report *report)
     struct cnn_batch_report *note = &stretch->notes->batches[report->epoch - 1][report->batch - 1];
     ck_assert(report->epoch <= EPOCHS_MAX && report->batch <= BATCHES_MAX);
     if (note->epoch)
-        ck_assert_mem_eq(note, report, sizeof *note);
-    memcpy(note, report, sizeof *note);
+        ck_assert(note->epoch == report->epoch && note->batch == report->batch &&
+                  note->batches == report->batches && note->loss == report->loss &&
+                  note->accuracy == report->accuracy && note->batch_loss == report->batch_loss &&
+                  note->lr == report->lr);
+    *note = *report;
 }
 
 static bool note_epoch(void *context, const struct cnn_epoch_report *report, struct err *e)
 {
     struct stretch *stretch = context;
-    struct epoch_note note, *slot = &stretch->notes->epochs[report->epoch - 1];
+    struct epoch_note *slot = &stretch->notes->epochs[report->epoch - 1];
+    const struct epoch_note note = {
+        .loss = report->loss,
+        .accuracy = report->accuracy,
+        .val_loss = report->val ? report->val->loss : -1,
+        .val_accuracy = report->val ? report->val->accuracy : -1,
+        .best = report->best,
+    };
     (void)e;
-    memset(&note, 0, sizeof note); /* what lies between its members is compared too */
-    note.loss = report->loss;
-    note.accuracy = report->accuracy;
-    note.val_loss = report->val ? report->val->loss : -1;
-    note.val_accuracy = report->val ? report->val->accuracy : -1;
-    note.best = report->best;
     if (slot->loss > 0)
-        ck_assert_mem_eq(slot, &note, sizeof note);
-    memcpy(slot, &note, sizeof note);
+        ck_assert(slot->loss == note.loss && slot->accuracy == note.accuracy &&
+                  slot->val_loss == note.val_loss && slot->val_accuracy == note.val_accuracy &&
+                  slot->best == note.best);
+    *slot = note;
     return true;
 }
 
