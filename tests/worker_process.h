@@ -2,6 +2,7 @@
 #ifndef STRIDED_TESTS_WORKER_PROCESS_H
 #define STRIDED_TESTS_WORKER_PROCESS_H
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -161,11 +162,11 @@ static inline void worker_give(struct worker_process *worker, const void *bytes,
     close(worker->input);
 }
 
-/* So many epochs are stored. */
+/* So many epochs are stored. A worker that has ended no longer reads it. */
 static inline void worker_acknowledge(const struct worker_process *worker, int count)
 {
     for (int i = 0; i < count; i++)
-        ck_assert_int_eq((int)write(worker->acks, "", 1), 1);
+        ck_assert(write(worker->acks, "", 1) == 1 || errno == EPIPE);
 }
 
 #endif
