@@ -66,7 +66,7 @@ static void write_list(struct json_writer *w, const struct jobs_list *list)
     for (int i = 0; i < list->count; i++) {
         const struct jobs_live *live = NULL;
         for (int k = 0; k < list->live_count; k++)
-            if (list->live[k].id == list->rows[i].id)
+            if (list->live[k].id == list->rows[i].id && list->rows[i].state == JOB_RUNNING)
                 live = &list->live[k];
         job_view_write(w, &list->rows[i], live, 0);
     }

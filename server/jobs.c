@@ -312,8 +312,8 @@ bool jobs_list(struct jobs *jobs, const struct store_job_filter *filter, struct 
     *list = (struct jobs_list){.live = calloc((size_t)jobs->run_count, sizeof *list->live)};
     if (!list->live)
         return err_no_memory(e);
-    pthread_mutex_lock(&jobs->parts.lock);
     bool ok = store_jobs(jobs->parts.store, filter, &list->rows, &list->count, &list->total, e);
+    pthread_mutex_lock(&jobs->parts.lock);
     for (int i = 0; i < jobs->run_count; i++)
         if (jobs->runs[i].seen.live.id)
             list->live[list->live_count++] = jobs->runs[i].seen.live;

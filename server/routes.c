@@ -36,7 +36,7 @@ const struct route routes[] = {
     {"POST", "/datasets/{dataset}/samples", api_samples_post, LIMIT_PREDICT_BODY_BYTES, true},
     {"GET", "/datasets/{dataset}/samples/{split}/{index}", api_samples_get, 0, true},
 
-    {"GET", "/jobs", api_jobs_list, 0, false},
+    {"GET", "/jobs", api_jobs_list, 0, true},
     {"POST", "/jobs", api_jobs_post, LIMIT_JSON_BODY_BYTES, true},
     {"GET", "/jobs/compare", api_jobs_compare, 0, true},
     {"GET", "/jobs/{id}", api_jobs_get, 0, false},

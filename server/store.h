@@ -127,7 +127,8 @@ struct store_job_filter {
     int limit, offset;
     bool with_request;
 };
-/* Those of *total that fit the filter which it asks for; without a figure to sort by is last. */
+/* Those of *total that fit the filter which it asks for; without a figure to sort by is last. Not
+ * one transaction: a job may be deleted, or change, while the list is read. */
 bool store_jobs(struct store *store, const struct store_job_filter *filter, struct store_job **rows,
                 int *count, int *total, struct err *e);
 

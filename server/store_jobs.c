@@ -163,45 +163,59 @@ static bool read_id_row(struct sqlite3_stmt *stmt, void *row, struct err *e)
     return true;
 }
 
-static bool read_listed(struct store *store, struct store_job *row, bool with_request,
+/* The row of this id; *found false: it was deleted meanwhile. */
+static bool read_listed(struct store *store, struct store_job *row, bool with_request, bool *found,
                         struct err *e)
 {
-    bool found;
-    if (with_request)
-        return store_job_read(store, row->id, row, e);
+    store_lock(store);
     struct sqlite3_stmt *stmt =
-        sql_query(store, e, "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?", "l", row->id);
-    return read_one(store, stmt, false, row, &found, e);
+        with_request
+            ? sql_query(store, e, "SELECT " JOB_COLUMNS ", request FROM jobs WHERE id = ?", "l",
+                        row->id)
+            : sql_query(store, e, "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?", "l", row->id);
+    bool ok = read_one(store, stmt, with_request, row, found, e);
+    store_unlock(store);
+    return ok;
 }
 
-static bool list_jobs(struct store *store, const struct store_job_filter *filter,
-                      struct store_job **rows, int *count, struct err *e)
+/* Row by row, so that nobody waits for a long list. */
+static bool read_rows(struct store *store, struct store_job *rows, int *count, bool with_request,
+                      struct err *e)
 {
-    static const struct sql_row_type type = {sizeof **rows, read_id_row, NULL};
-    void *list;
-    if (!sql_list(store, query_ids(store, filter, e), &type, &list, count, e))
-        return false;
-    *rows = list;
-    for (int i = 0; i < *count; i++)
-        if (!read_listed(store, &(*rows)[i], filter->with_request, e)) {
-            while (i-- > 0)
-                store_job_clear(&(*rows)[i]);
-            free(list);
+    int ids = *count;
+    *count = 0;
+    for (int i = 0; i < ids; i++) {
+        struct store_job *row = &rows[*count];
+        bool found;
+        *row = (struct store_job){.id = rows[i].id};
+        if (!read_listed(store, row, with_request, &found, e))
             return false;
-        }
+        *count += found;
+    }
     return true;
 }
 
 bool store_jobs(struct store *store, const struct store_job_filter *filter, struct store_job **rows,
                 int *count, int *total, struct err *e)
 {
+    static const struct sql_row_type type = {sizeof **rows, read_id_row, NULL};
+    void *list = NULL;
     int64_t all = 0;
     store_lock(store);
     bool ok = sql_number(store, e, &all, 0, "SELECT count(*) FROM jobs" FITS, "ti", filter->model,
                          filter->state) &&
-              list_jobs(store, filter, rows, count, e);
+              sql_list(store, query_ids(store, filter, e), &type, &list, count, e);
     store_unlock(store);
+    if (!ok)
+        return false;
+    *rows = list;
     *total = (int)all;
+    ok = read_rows(store, *rows, count, filter->with_request, e);
+    if (!ok) {
+        for (int i = 0; i < *count; i++)
+            store_job_clear(&(*rows)[i]);
+        free(list);
+    }
     return ok;
 }
 
