@@ -115,11 +115,11 @@ static void answer_late(struct exchange *x)
 void exchange_end(struct exchange *x, int status)
 {
     struct http_server *server = x->server;
-    bool counted = x->stage != STAGE_HEAD;
+    bool counted = x->counted;
     if (x->stage <= STAGE_BODY && client_was_cut(x->client))
         answer_late(x);
     x->client->current = NULL;
-    if (server->config->access_log && (counted || x->stage != STAGE_HEAD || status))
+    if (server->config->access_log && (x->stage != STAGE_HEAD || status))
         log_exchange(x, status);
     client_enter(x->client, CLIENT_IDLE, 0);
     exchange_free(x);
@@ -210,10 +210,24 @@ static enum http_next refuse(struct exchange *x)
     return NEXT_RESPOND;
 }
 
+void exchange_reject(struct exchange *x, int status)
+{
+    struct err e = {0};
+    x->request.exchange = x;
+    http_id_choose(http_header(&x->request, "X-Request-Id"), x->id);
+    err_set(&e, ERR_INVALID, "%s",
+            status == 431   ? "the header does not fit"
+            : status == 413 ? "Content-Length is too large"
+                            : "malformed Content-Length");
+    problem(x, status, &e);
+    respond_early(x);
+}
+
 enum http_next exchange_begin(struct exchange *x, const char *method, const char *version)
 {
     x->stage = STAGE_BODY;
     x->request.exchange = x;
+    x->counted = true;
     pthread_mutex_lock(&x->server->mutex);
     x->server->in_flight++;
     pthread_mutex_unlock(&x->server->mutex);

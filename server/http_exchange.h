@@ -63,6 +63,7 @@ struct exchange {
     char *raw_target; /* owned */
     uint64_t started_us;
     enum stage stage;
+    bool counted;     /* in server->in_flight */
     bool close;       /* the connection ends with this response */
     bool half_closed; /* the client had shut its side when its answer was put off */
     char id[HTTP_ID_BYTES + 1];
@@ -77,6 +78,7 @@ struct exchange {
     struct http_waker waker;
     struct exchange *next_stream, **link_to_this; /* in server->streams; NULL: not there */
     atomic_bool left;                             /* a stream's client is gone */
+    struct exchange *next_head, **head_link;      /* http.c's, while the head is not complete */
     char allow[128];                              /* of a 405 */
     uint64_t bytes_in, bytes_out;
     size_t discarded;
@@ -105,6 +107,8 @@ struct exchange *exchange_new(struct http_server *server, struct client *client,
 /* Logs and frees it; the client may be gone. status: of a reply that libmicrohttpd made by itself,
  * 0: none. */
 void exchange_end(struct exchange *x, int status);
+/* libmicrohttpd refuses the head with this status and would answer badly. */
+void exchange_reject(struct exchange *x, int status);
 /* The head is complete; a piece of the body came; its end came, or the response is ready. */
 enum http_next exchange_begin(struct exchange *x, const char *method, const char *version);
 enum http_next exchange_receive(struct exchange *x, const void *data, size_t size);

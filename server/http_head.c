@@ -5,9 +5,9 @@
 
 enum { METHOD_BYTES_MAX = 32 };
 
-static bool is_token(const char *text, size_t size)
+/* Letters, digits and these marks. */
+static bool consists_of(const char *text, size_t size, const char *marks)
 {
-    static const char marks[] = "!#$%&'*+-.^_`|~";
     for (size_t i = 0; i < size; i++) {
         char c = text[i];
         bool alphanumeric =
@@ -15,7 +15,18 @@ static bool is_token(const char *text, size_t size)
         if (c == '\0' || (!alphanumeric && !strchr(marks, c)))
             return false;
     }
-    return size > 0;
+    return true;
+}
+
+static bool is_token(const char *text, size_t size)
+{
+    return size > 0 && consists_of(text, size, "!#$%&'*+-.^_`|~");
+}
+
+/* A host and a port, or nothing. */
+static bool is_host(const char *text, size_t size)
+{
+    return consists_of(text, size, "-._~!$&'()*+;=:[]%");
 }
 
 static bool is_field_value(const char *text, size_t size)
@@ -48,6 +59,8 @@ void http_head_field(struct http_head *head, const char *name, size_t name_size,
         head->bad_field = true;
     if (named(name, name_size, "host")) {
         head->hosts++;
+        if (!is_host(value, value_size))
+            head->bad_field = true;
     } else if (named(name, name_size, "content-length")) {
         head->lengths++;
         if (!parse_length(value, value_size, &head->length))
@@ -69,6 +82,8 @@ static bool check_framing(const struct http_head *head, struct err *e)
         return err_set(e, ERR_INVALID, "more than one Content-Length");
     if (head->encodings > 1 || (head->encodings == 1 && !head->chunked))
         return err_set(e, ERR_INVALID, "unsupported Transfer-Encoding, expected chunked");
+    if (head->encodings > 0 && strcmp(head->version, "HTTP/1.0") == 0)
+        return err_set(e, ERR_INVALID, "Transfer-Encoding with HTTP/1.0");
     return true;
 }
 

@@ -163,6 +163,55 @@ START_TEST(chunks_without_end_are_refused_at_the_limit)
 }
 END_TEST
 
+/* Resident memory of the daemon, in kB. */
+static long resident_kb(void)
+{
+    char path[64], line[128];
+    long kb = -1;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)served.pid);
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "VmRSS: %ld", &kb) == 1)
+            break;
+    fclose(file);
+    ck_assert_int_gt(kb, 0);
+    return kb;
+}
+
+static void send_a_million_chunks(void)
+{
+    enum { CHUNKS = LIMIT_JSON_BODY_BYTES + 100 };
+    static const char head[] =
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static char chunks[6 * CHUNKS];
+    for (int i = 0; i < CHUNKS; i++)
+        memcpy(chunks + 6 * i, "1\r\n \r\n", 6);
+    int fd = client_connect(&served);
+    client_write(fd, head, sizeof head - 1);
+    client_write(fd, chunks, sizeof chunks);
+    char *text = client_read_all(fd, NULL);
+    ck_assert_msg(strncmp(text, "HTTP/1.1 413 ", 13) == 0, "got %s", text);
+    free(text);
+}
+
+START_TEST(bodies_that_are_refused_leave_no_memory_behind)
+{
+    start();
+    send_a_million_chunks();
+    long before = resident_kb();
+    for (int i = 0; i < 3; i++)
+        send_a_million_chunks();
+    for (int i = 0; i < 100; i++)
+        client_expect_refusal(&served,
+                              "POST /predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+                              "Content-Length: 100000000000\r\n\r\n",
+                              413, "limit of 67108864 bytes");
+    ck_assert_int_lt(resident_kb(), before + 8192);
+    stop();
+}
+END_TEST
+
 START_TEST(one_byte_chunks_make_one_body)
 {
     char body[16 * sizeof dataset_request], request[sizeof body + 256];
@@ -228,6 +277,7 @@ TEST_PROGRAM("server_body", compressed_bodies_are_decoded, bad_encodings_are_ref
              a_compressed_bomb_stops_at_the_limit, a_large_body_waits_in_a_file_that_leaves_nothing,
              a_length_past_the_limit_is_refused_before_the_body,
              a_client_that_sends_on_still_reads_its_413,
-             chunks_without_end_are_refused_at_the_limit, one_byte_chunks_make_one_body,
+             chunks_without_end_are_refused_at_the_limit,
+             bodies_that_are_refused_leave_no_memory_behind, one_byte_chunks_make_one_body,
              half_requests_and_resets_leave_the_daemon_well,
              a_half_closed_client_gets_its_answer_and_the_close)

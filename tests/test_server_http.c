@@ -147,10 +147,29 @@ START_TEST(malformed_heads_get_one_400_and_close)
         "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
         "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n",
         "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1x\r\n\r\n",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 0x2\r\n\r\n{}",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 2, 2\r\n\r\n{}",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\n",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length : 2\r\n\r\n{}",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        "Transfer-Encoding: identity\r\n\r\n",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n\r\n",
+        "POST /jobs HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n",
         "GET /version HTTP/1.1\r\n\r\n",
         "GET /version HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+        "GET /version HTTP/1.1\r\nHost: x y\r\n\r\n",
+        "GET /version HTTP/1.1\r\nHost: x/y\r\n\r\n",
+        "GET /version HTTP/1.1\r\nHost: x, y\r\n\r\n",
+        "GET /version HTTP/1.1\r\nHost: user@x\r\n\r\n",
+        "GET\r\n\r\n",
+        "\x16\x03\x01\x02\r\n",
         "GET /version HTTP/1.1\nHost: x\n\n",
         "GET /version HTTP/1.1\r\nHost: x\r\nA: b\nB: c\r\n\r\n",
         "GET /version HTTP/1.1\r\nHost: x\r\nA : b\r\n\r\n",
@@ -212,10 +231,14 @@ START_TEST(heads_that_cannot_be_parsed_are_refused_and_closed)
     static const char *const heads[] = {
         "GET /version\r\n\r\n",
         "GET /version HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
-        "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1x\r\n\r\n",
-        "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
         "GET /version HTTP/2.0\r\nHost: x\r\n\r\n",
+        "GET /version HTTP/1\r\nHost: x\r\n\r\n",
+        "GET /version http/1.1\r\nHost: x\r\n\r\n",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n{}",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}!\r\n0\r\n\r\n",
+        "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "fffffffffffffffff\r\n",
         huge,
     };
     memset(huge, 'a', sizeof huge - 1);
@@ -226,8 +249,38 @@ START_TEST(heads_that_cannot_be_parsed_are_refused_and_closed)
         ck_assert_msg(strncmp(text, "HTTP/1.1 4", 10) == 0 ||
                           strncmp(text, "HTTP/1.1 505", 12) == 0,
                       "head %zu: %s", i, text);
+        ck_assert_ptr_null(strstr(text, "\nHTTP/1.1 "));
         free(text);
     }
+    stop();
+}
+END_TEST
+
+START_TEST(a_length_past_64_bits_is_too_large)
+{
+    start();
+    client_expect_refusal(
+        &served, "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        413, "Content-Length is too large");
+    stop();
+}
+END_TEST
+
+/* Each of these ran out of the connection's memory: the first hung, the second got two answers. */
+START_TEST(many_parameters_or_cookies_are_refused)
+{
+    static char head[32768];
+    size_t used = (size_t)sprintf(head, "GET /version?");
+    while (used < LIMIT_QUERY_BYTES)
+        used += (size_t)sprintf(head + used, "a&");
+    sprintf(head + used, " HTTP/1.1\r\nHost: x\r\n\r\n");
+    start();
+    client_expect_refusal(&served, head, 400, "more than 32 query parameters");
+    used = (size_t)sprintf(head, "GET /version HTTP/1.1\r\nHost: x\r\nCookie: ");
+    for (int i = 0; i < 5000; i++)
+        used += (size_t)sprintf(head + used, "a=b;");
+    sprintf(head + used, "\r\n\r\n");
+    client_expect_refusal(&served, head, 431, "the header does not fit");
     stop();
 }
 END_TEST
@@ -315,5 +368,6 @@ TEST_PROGRAM("server_http", health_version_index_and_openapi_answer,
              a_request_id_is_echoed_when_sound_and_made_when_not, a_problem_carries_id_and_field,
              a_connection_is_kept_over_errors_and_pipelining, malformed_heads_get_one_400_and_close,
              a_nul_in_the_head_is_refused, heads_that_cannot_be_parsed_are_refused_and_closed,
+             a_length_past_64_bits_is_too_large, many_parameters_or_cookies_are_refused,
              a_method_of_ten_kilobytes_is_refused, http_1_0_needs_no_host, long_queries_are_refused,
              the_access_log_is_json_and_cannot_be_forged, the_access_log_can_be_turned_off)

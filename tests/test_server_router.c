@@ -219,6 +219,7 @@ START_TEST(heads_that_two_readers_could_read_differently_are_refused)
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         ck_assert_msg(!head_passes("GET", "HTTP/1.1", fields[i], 0), "accepted %s", fields[i]);
+    ck_assert(!head_passes("POST", "HTTP/1.0", "Transfer-Encoding: chunked\r\n", 0));
     ck_assert(!head_passes("G(T", "HTTP/1.1", "Host: x\r\n", 0));
     ck_assert(!head_passes("GETGETGETGETGETGETGETGETGETGETGET", "HTTP/1.1", "Host: x\r\n", 0));
     ck_assert(!head_passes("GET", "HTTP/1.9", "Host: x\r\n", 0));
