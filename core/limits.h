@@ -58,6 +58,7 @@ enum {
     LIMIT_CONNECTIONS_REFUSED = 256,         /* that are just being told there are too many */
     LIMIT_CONNECTION_MEMORY_BYTES = 1 << 16, /* request line and headers of one request */
     LIMIT_WORK_QUEUE = 256,                  /* requests that wait for the work pool */
+    LIMIT_LOAD_WAITERS = 256,                /* requests that wait for one model to be loaded */
     LIMIT_MODEL_FILE_BYTES = 1 << 30,
     LIMIT_GENERATED_SAMPLES = 1000000,
     LIMIT_JOBS_QUEUED = 1000000,  /* what --jobs-queued-max can be */

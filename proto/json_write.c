@@ -176,6 +176,13 @@ void jw_raw(struct json_writer *w, const char *json, size_t size)
     buf_add(w->out, json, size);
 }
 
+void jw_members(struct json_writer *w, const char *json, size_t size)
+{
+    CHECK(size >= 2 && json[0] == '{' && json[size - 1] == '}');
+    if (size > 2)
+        jw_raw(w, json + 1, size - 2);
+}
+
 void jw_key_bool(struct json_writer *w, const char *key, bool value)
 {
     jw_key(w, key);

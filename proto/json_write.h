@@ -32,6 +32,8 @@ void jw_double(struct json_writer *w, double value); /* shortest text that reads
 void jw_float(struct json_writer *w, float value);   /* the same for a float */
 void jw_string(struct json_writer *w, const char *text);           /* NULL = null */
 void jw_raw(struct json_writer *w, const char *json, size_t size); /* a finished document */
+/* The members of a finished object, into the open one. */
+void jw_members(struct json_writer *w, const char *json, size_t size);
 /* Key and value in one. */
 void jw_key_bool(struct json_writer *w, const char *key, bool value);
 void jw_key_int(struct json_writer *w, const char *key, int64_t value);

@@ -28,7 +28,8 @@ http_handler api_jobs_failures;
 /* api_events.c */
 http_handler api_jobs_events;
 /* api_models.c */
-http_handler api_models_list, api_models_get, api_models_onnx, api_models_delete;
+http_handler api_models_list, api_models_get, api_models_onnx, api_models_delete, api_models_put,
+    api_models_activate;
 /* api_summary.c */
 http_handler api_models_summary, api_summary, api_architectures;
 /* api_evaluate.c */

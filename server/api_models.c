@@ -8,7 +8,10 @@
 #include <string.h>
 
 #include "api_query.h"
+#include "datasets_labels.h"
+#include "files.h"
 #include "name.h"
+#include "onnx.h"
 
 /* ---- shared ---- */
 
@@ -26,8 +29,8 @@ static bool path_version(const struct http_request *request, int *version, struc
     return true;
 }
 
-static bool which_model(const struct http_request *request, const char **name, int *version,
-                        struct err *e)
+bool api_which_model(const struct http_request *request, const char **name, int *version,
+                     struct err *e)
 {
     *version = 0;
     *name = request->params[0][0] ? request->params[0] : http_query(request, "model");
@@ -42,12 +45,9 @@ struct model *api_model_acquire(struct app *app, const struct http_request *requ
 {
     const char *name;
     int version;
-    if (!which_model(request, &name, &version, e))
+    if (!api_which_model(request, &name, &version, e))
         return NULL;
-    struct model *model = registry_acquire(app->registry, name, version, e);
-    if (!model && e->code == ERR_NOT_FOUND && !atomic_load(&app->ready))
-        err_set(e, ERR_UNAVAILABLE, "models are being loaded");
-    return model;
+    return registry_acquire(app->registry, name, version, e);
 }
 
 void api_write_shape(struct json_writer *w, const char *key, const struct cnn_shape *shape)
@@ -62,53 +62,23 @@ void api_write_shape(struct json_writer *w, const char *key, const struct cnn_sh
 
 /* ---- reading ---- */
 
-static void write_labels(struct json_writer *w, const struct model_meta *meta)
-{
-    jw_key(w, "labels");
-    jw_array(w);
-    for (int i = 0; i < meta->label_count; i++)
-        jw_string(w, meta->labels[i]);
-    jw_array_end(w);
-}
-
-static void write_provenance(struct json_writer *w, const struct model_meta *meta)
-{
-    jw_key_string(w, "split", meta->split[0] ? meta->split : NULL);
-    jw_key_double(w, "test_loss", meta->test_loss);
-    jw_key_double(w, "test_accuracy", meta->test_accuracy);
-    jw_key_string(w, "weights_sha256", meta->weights_sha256[0] ? meta->weights_sha256 : NULL);
-    jw_key_string(w, "dataset", meta->dataset[0] ? meta->dataset : NULL);
-    jw_key(w, "dataset_version");
-    if (meta->dataset_version)
-        jw_int(w, meta->dataset_version);
-    else
-        jw_null(w);
-}
-
-/* The members that describe one version; of a damaged one only what the catalogue knows. */
+/* The members that describe one version. */
 static void write_version(struct json_writer *w, struct app *app, const struct store_model *row)
 {
-    struct err damage; /* the log has the reason */
-    struct model *model = registry_acquire(app->registry, row->name, row->version, &damage);
+    struct registry_version found;
+    struct err e;
     jw_key_string(w, "name", row->name);
     jw_key_int(w, "version", row->version);
     jw_key_bool(w, "active", row->active);
     jw_key_string(w, "sha256", row->sha256);
     jw_key_string(w, "created", row->created);
     jw_key_string(w, "job", row->job[0] ? row->job : NULL);
-    if (model) {
-        api_write_shape(w, "input", &model->net->input);
-        write_labels(w, &model->meta);
-        jw_key_int(w, "parameters", (int64_t)model->net->param_count);
-        jw_key_int(w, "macs", (int64_t)cnn_net_macs(model->net));
-        jw_key_int(w, "bytes", (int64_t)model->bytes);
-        jw_key(w, "preprocess");
-        preprocess_write(w, &model->meta.preprocess);
-        write_provenance(w, &model->meta);
-    } else if (damage.code == ERR_UNAVAILABLE) { /* else: just being published or deleted */
-        jw_key_bool(w, "damaged", true);
-    }
-    model_release(model);
+    if (registry_find(app->registry, row->name, row->version, &found, &e)) {
+        jw_key_string(w, "state", registry_state_name(found.state));
+        jw_key_string(w, "reason", found.reason[0] ? found.reason : NULL);
+    } /* else it is just being published or deleted */
+    if (row->info[0])
+        jw_members(w, row->info, strlen(row->info));
 }
 
 /* The document of one model: its active version, and all. rows are its versions, oldest first. */
@@ -159,7 +129,7 @@ bool api_models_list(struct app *app, const struct http_request *request,
     }
     jw_array_end(&w);
     jw_object_end(&w);
-    free(rows);
+    store_models_free(rows, count);
     return true;
 }
 
@@ -179,34 +149,44 @@ bool api_models_get(struct app *app, const struct http_request *request,
         jw_begin(&w, &response->body);
         write_model(&w, app, rows + at, same_name(rows + at, count - at));
     }
-    free(rows);
+    store_models_free(rows, count);
     return ok;
+}
+
+/* Reads the file that the catalogue names, whether it is loaded or not. */
+static bool open_file(const struct registry_version *found, int *fd, struct err *e)
+{
+    if (found->state == REGISTRY_DAMAGED)
+        return err_set(e, ERR_UNAVAILABLE, "version %d of model '%s' is damaged: %s",
+                       found->version, found->name, found->reason);
+    *fd = open(found->path, O_RDONLY | O_CLOEXEC);
+    if (*fd >= 0)
+        return true;
+    if (errno == ENOENT) /* deleted since it was found */
+        return err_set(e, ERR_NOT_FOUND, "no version %d of model '%s'", found->version,
+                       found->name);
+    return err_set(e, ERR_IO, "cannot open version %d of model '%s': %s", found->version,
+                   found->name, strerror(errno));
 }
 
 bool api_models_onnx(struct app *app, const struct http_request *request,
                      struct http_response *response, struct err *e)
 {
-    struct model *model = api_model_acquire(app, request, e);
-    if (!model)
-        return false;
+    struct registry_version found;
+    const char *name;
+    int version;
     char header[256];
-    response->file = open(model->path, O_RDONLY | O_CLOEXEC);
-    bool ok = response->file >= 0;
-    if (ok) {
-        response->content_type = "application/octet-stream";
-        snprintf(header, sizeof header, "attachment; filename=\"%s-%d.onnx\"", model->name,
-                 model->version);
-        http_set_header(response, "Content-Disposition", header);
-        snprintf(header, sizeof header, "\"%s\"", model->sha256);
-        http_set_header(response, "ETag", header);
-    } else if (errno == ENOENT) { /* deleted since it was acquired */
-        err_set(e, ERR_NOT_FOUND, "no version %d of model '%s'", model->version, model->name);
-    } else {
-        err_set(e, ERR_IO, "cannot open version %d of model '%s': %s", model->version, model->name,
-                strerror(errno));
-    }
-    model_release(model);
-    return ok;
+    if (!api_which_model(request, &name, &version, e) ||
+        !registry_find(app->registry, name, version, &found, e) ||
+        !open_file(&found, &response->file, e))
+        return false;
+    response->content_type = "application/octet-stream";
+    snprintf(header, sizeof header, "attachment; filename=\"%s-%d.onnx\"", found.name,
+             found.version);
+    http_set_header(response, "Content-Disposition", header);
+    snprintf(header, sizeof header, "\"%s\"", found.sha256);
+    http_set_header(response, "ETag", header);
+    return true;
 }
 
 /* ---- deleting ---- */
@@ -222,4 +202,97 @@ bool api_models_delete(struct app *app, const struct http_request *request,
         return false;
     response->status = 204;
     return true;
+}
+
+/* ---- activating ---- */
+
+/* The document of one version. */
+static bool answer_version(struct app *app, const char *name, int version,
+                           struct http_response *response, struct err *e)
+{
+    struct store_model *rows = NULL;
+    int count = 0, at = 0;
+    if (!store_models(app->store, &rows, &count, e))
+        return false;
+    while (at < count && (rows[at].version != version || strcmp(rows[at].name, name) != 0))
+        at++;
+    bool ok = at < count || err_set(e, ERR_NOT_FOUND, "no version %d of model '%s'", version, name);
+    if (ok) {
+        struct json_writer w;
+        jw_begin(&w, &response->body);
+        jw_object(&w);
+        write_version(&w, app, &rows[at]);
+        jw_object_end(&w);
+    }
+    store_models_free(rows, count);
+    return ok;
+}
+
+bool api_models_activate(struct app *app, const struct http_request *request,
+                         struct http_response *response, struct err *e)
+{
+    const char *name;
+    int version;
+    return api_which_model(request, &name, &version, e) &&
+           registry_activate(app->registry, name, version, e) &&
+           answer_version(app, name, version, response, e);
+}
+
+/* ---- putting ---- */
+
+/* The body's net, with the labels "cat,dog" instead of those of the file. */
+static bool relabel(const struct http_request *request, const char *text, struct buf *out,
+                    struct err *e)
+{
+    struct model_meta meta;
+    struct dataset_info named = {.label_count = 0};
+    struct cnn_net *net = onnx_read(request->body, request->body_size, &meta, e);
+    if (!net)
+        return false;
+    const bool ok = datasets_set_labels(&named, text, meta.label_count, e) &&
+                    model_meta_set_labels(&meta, named.labels, named.label_count, e) &&
+                    onnx_write(net, &meta, out, e);
+    dataset_info_clear(&named);
+    model_meta_clear(&meta);
+    cnn_net_free(net);
+    return ok;
+}
+
+/* The body as a finished file in tmp/, with these labels if any are given. */
+static bool write_temp(const struct http_request *request, char path[FILES_PATH_BYTES],
+                       struct err *e)
+{
+    static atomic_uint count;
+    const char *labels = http_query(request, "labels");
+    struct buf relabelled = {.data = NULL};
+    struct file_writer w;
+    bool ok = !labels || relabel(request, labels, &relabelled, e);
+    ok = ok && file_begin(&w, e);
+    if (ok) {
+        if (labels)
+            file_write(&w, relabelled.data, relabelled.size);
+        else
+            file_write(&w, request->body, request->body_size);
+        snprintf(path, FILES_PATH_BYTES, "%.4000s/tmp/put-%u", files_data_dir(),
+                 atomic_fetch_add(&count, 1));
+        ok = file_commit(&w, path, e);
+    }
+    buf_clear(&relabelled);
+    return ok;
+}
+
+bool api_models_put(struct app *app, const struct http_request *request,
+                    struct http_response *response, struct err *e)
+{
+    const char *name = request->params[0];
+    char temp[FILES_PATH_BYTES];
+    int version;
+    if (!name_check(name, "model", e) || !write_temp(request, temp, e) ||
+        !registry_publish(app->registry, name, temp, &version, e))
+        return false;
+    response->status = 201;
+    char location[HTTP_PARAM_BYTES + 16];
+    snprintf(location, sizeof location, "/models/%s", name);
+    http_set_header(response, "Location", location);
+    return answer_version(app, name, version, response, e);
 }

@@ -5,9 +5,11 @@
 #include "api.h"
 #include "json_write.h"
 
-/* The version that the path names, else ?model= and ?version=, else the default and active ones.
- * Give it back by model_release. ERR_UNAVAILABLE instead of ERR_NOT_FOUND while models are
- * still being loaded. */
+/* The version that the path names, else ?model= and ?version=: *name NULL and *version 0 are the
+ * default and the active one. */
+bool api_which_model(const struct http_request *request, const char **name, int *version,
+                     struct err *e);
+/* That version, for model_release. Waits until it is loaded: for slow routes. */
 struct model *api_model_acquire(struct app *app, const struct http_request *request, struct err *e);
 
 /* "key":[1,28,28] */

@@ -1,12 +1,13 @@
 /* A prediction's way, one `struct prediction`:
  *
- *   begin    on the HTTP thread: which model, what is asked
+ *   begin    on the HTTP thread; a model that is not in memory is awaited, deferred
  *   decode   right there when the body is quickly read, else on the codec pool, deferred
  *   compute  right there when that is quick too and nothing waits, else by the batcher, deferred
  *   reply    where the scores came up, unless the document is large: then on the codec pool
  *
  * One that was never deferred costs no hand-over to another thread.
  */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +39,8 @@ struct prediction {
     const struct http_request *request;
     struct http_response *response;
     struct http_deferred *deferred; /* NULL: the handler has not returned */
-    struct model *model;
+    struct model *model;            /* NULL: being loaded */
+    struct registry_waiter waiter;
     struct options options;
     struct predict_body body;
     struct predict_batch batch;
@@ -115,20 +117,18 @@ static struct prediction *prediction_new(struct app *app, const struct http_requ
     p->request = request;
     p->response = response;
     p->begun_ns = clock_ns();
-    p->model = api_model_acquire(app, request, e);
-    if (!p->model || !read_options(p, &p->options, e)) {
-        prediction_free(p);
-        return NULL;
-    }
     p->body = (struct predict_body){
         .content_type = request->content_type,
         .bytes = request->body,
         .size = request->body_size,
-        .invert = p->options.invert,
-        .dtype = p->options.dtype,
         .voxelize = &p->options.voxelize,
     };
     return p;
+}
+
+static struct prediction *prediction_of(struct registry_waiter *waiter)
+{
+    return (struct prediction *)(void *)((char *)waiter - offsetof(struct prediction, waiter));
 }
 
 /* Answers what was deferred, and is gone. */
@@ -215,6 +215,10 @@ static bool client_left(struct batch_task *task)
 static bool decode(struct prediction *p, struct err *e)
 {
     const int64_t start_ns = clock_ns();
+    if (!read_options(p, &p->options, e))
+        return false;
+    p->body.invert = p->options.invert;
+    p->body.dtype = p->options.dtype;
     if (!predict_body_decode(&p->body, &p->model->net->input, &p->model->meta.preprocess, &p->batch,
                              e))
         return false;
@@ -255,24 +259,26 @@ static void decode_on_pool(void *context, bool cancelled)
 
 /* ---- the handler ---- */
 
-/* Deferred before it is handed over: it may be answered before that returns. */
-static bool go_to_pool(struct prediction *p)
+static void submit_decoding(struct prediction *p)
 {
     struct err e;
-    p->deferred = http_defer(p->request, p->response);
-    if (!pool_submit(p->app->codec, decode_on_pool, p)) {
-        err_set(&e, ERR_UNAVAILABLE, "%d large bodies wait to be read already", LIMIT_WORK_QUEUE);
-        prediction_answer(p, &e);
-    }
-    return true;
+    if (pool_submit(p->app->codec, decode_on_pool, p))
+        return;
+    err_set(&e, ERR_UNAVAILABLE, "%d large bodies wait to be read already", LIMIT_WORK_QUEUE);
+    prediction_answer(p, &e);
 }
 
-static bool go_to_batcher(struct prediction *p)
+static void on_loaded(struct registry_waiter *waiter, struct model *model, const struct err *e)
 {
-    p->deferred = http_defer(p->request, p->response);
-    submit(p);
-    return true;
+    struct prediction *p = prediction_of(waiter);
+    p->model = model;
+    if (model)
+        submit_decoding(p);
+    else
+        prediction_answer(p, e);
 }
+
+/* ---- the handler ---- */
 
 static bool answer_here(struct prediction *p, struct err *e)
 {
@@ -284,19 +290,48 @@ static bool answer_here(struct prediction *p, struct err *e)
     return ok;
 }
 
-bool api_predict(struct app *app, const struct http_request *request,
-                 struct http_response *response, struct err *e)
+/* Deferred before it is handed over: it may be answered before that returns. */
+static void defer(struct prediction *p)
 {
-    struct prediction *p = prediction_new(app, request, response, e);
-    if (!p)
-        return false;
-    if (!predict_body_is_quick(&p->body))
-        return go_to_pool(p);
+    p->deferred = http_defer(p->request, p->response);
+}
+
+static bool decode_here(struct prediction *p, struct err *e)
+{
     if (!decode(p, e)) {
         prediction_free(p);
         return false;
     }
-    if (!batcher_is_quick(p->model, p->batch.count) || !reply_is_quick(p))
-        return go_to_batcher(p);
-    return answer_here(p, e);
+    if (batcher_is_quick(p->model, p->batch.count) && reply_is_quick(p))
+        return answer_here(p, e);
+    defer(p);
+    submit(p);
+    return true;
+}
+
+bool api_predict(struct app *app, const struct http_request *request,
+                 struct http_response *response, struct err *e)
+{
+    const char *name;
+    int version;
+    bool absent = false;
+    struct prediction *p;
+    if (!api_which_model(request, &name, &version, e) ||
+        !(p = prediction_new(app, request, response, e)))
+        return false;
+    p->model = registry_acquire_loaded(app->registry, name, version, &absent, e);
+    if (!p->model && !absent) {
+        prediction_free(p);
+        return false;
+    }
+    if (p->model && predict_body_is_quick(&p->body))
+        return decode_here(p, e);
+    defer(p);
+    if (p->model) {
+        submit_decoding(p);
+    } else {
+        p->waiter.ready = on_loaded;
+        registry_await(app->registry, name, version, &p->waiter);
+    }
+    return true;
 }

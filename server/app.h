@@ -14,6 +14,7 @@
 
 struct app {
     struct config config;
+    int port;
     struct store *store;
     struct registry *registry;
     struct events *events;

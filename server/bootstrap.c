@@ -39,7 +39,7 @@ static bool catalogue_is_new(struct store *store, bool *is_new, bool *has_datase
     for (int i = 0; i < dataset_count; i++)
         store_dataset_clear(&datasets[i]);
     free(jobs);
-    free(models);
+    store_models_free(models, model_count);
     free(datasets);
     return ok;
 }

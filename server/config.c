@@ -51,6 +51,8 @@ static const struct setting {
      "threads that compute predictions (default: all cores)"},
     {"queue-max", INTEGER, MEMBER(queue_max), 1, 1 << 16, "256", "N",
      "requests that wait for one model; more get 503"},
+    {"models-memory-mib", INTEGER, MEMBER(models_memory_mib), 1, 1 << 24, "1024", "MIB",
+     "memory of loaded models; the least recently used are unloaded"},
     {"batch-delay-us", INTEGER, MEMBER(batch_delay_us), 0, 1000000, "0", "MICROSECONDS",
      "how long a prediction waits for others to be computed with it"},
     {"predict-timeout-ms", INTEGER, MEMBER(predict_timeout_ms), 1, 3600000, "30000", "MILLISECONDS",

@@ -37,6 +37,7 @@ struct config {
     int infer_threads;      /* that compute them; default: all cores */
     int queue_max;          /* requests that wait for one model; default 256 */
     int batch_delay_us;     /* how long the first of a batch waits for others; default 0 */
+    int models_memory_mib;  /* of all loaded models; default 1024 */
     int predict_timeout_ms; /* until one that waits is given up; default 30 000 */
 };
 

@@ -1,4 +1,4 @@
-/* datasets_labels.h - the names of a dataset's classes; private to datasets*.c. */
+/* datasets_labels.h - the names of classes as a query gives them. */
 #ifndef STRIDED_DATASETS_LABELS_H
 #define STRIDED_DATASETS_LABELS_H
 

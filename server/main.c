@@ -11,6 +11,7 @@
  *   codec 1..N    --infer-threads: read large bodies of predictions and write large replies
  *                                                                                         pool.c
  *   infer 1..N    --infer-threads: compute predictions, several requests' together     batcher.c
+ *   loader 1..2   bring models into memory                                      registry_load.c
  *   clock         drops predictions that have waited too long                          batcher.c
  *   scheduler     starts up to --jobs-parallel workers, reads what they say, stores it, publishes
  *                 their models                                              jobs.c, jobs_run.c
@@ -106,11 +107,18 @@ static void block_stop_signals(sigset_t *stop)
 
 static bool open_predictions(struct app *app, struct err *e)
 {
+    const struct registry_options memory = {
+        .lanes = app->config.infer_threads,
+        .memory_max = (size_t)app->config.models_memory_mib << 20,
+    };
     const struct batcher_options options = {
         .threads = app->config.infer_threads,
         .queue_max = app->config.queue_max,
         .delay_us = app->config.batch_delay_us,
     };
+    app->registry = registry_new(app->store, &memory, e);
+    if (!app->registry || !registry_open(app->registry, e))
+        return false;
     app->batcher = batcher_new(&options, e);
     app->codec = pool_new(app->config.infer_threads, LIMIT_WORK_QUEUE, e);
     return app->batcher && app->codec;
@@ -127,10 +135,7 @@ static bool open_app(struct app *app, struct err *e)
         return false;
     if (!sweep_run(app->store, e))
         return false;
-    app->registry = registry_new(app->store, app->config.infer_threads);
-    if (!app->registry)
-        return err_no_memory(e);
-    if (!registry_load(app->registry, e) || !open_predictions(app, e))
+    if (!open_predictions(app, e))
         return false;
     app->events = events_new(app->store, app->config.heartbeat_s, e);
     if (!app->events)
@@ -146,17 +151,20 @@ static void close_app(struct app *app)
     events_free(app->events);
     pool_free(app->codec);
     batcher_free(app->batcher);
-    if (app->registry)
-        registry_free(app->registry);
+    registry_free(app->registry);
     if (app->store)
         store_close(app->store);
 }
 
-static void print_ready(const char *listen, int port)
+/* The models are loaded: called by a thread that did it. */
+static void on_ready(void *context)
 {
-    const char *colon = strrchr(listen, ':');
-    int host_size = colon ? (int)(colon - listen) : 0;
-    printf("strided %s ready on http://%.*s:%d\n", STRIDED_VERSION, host_size, listen, port);
+    struct app *app = context;
+    const char *colon = strrchr(app->config.listen, ':');
+    int host_size = colon ? (int)(colon - app->config.listen) : 0;
+    atomic_store(&app->ready, true);
+    printf("strided %s ready on http://%.*s:%d\n", STRIDED_VERSION, host_size, app->config.listen,
+           app->port);
     fflush(stdout);
 }
 
@@ -170,36 +178,36 @@ static void wait_for_stop(const sigset_t *stop)
     pthread_sigmask(SIG_UNBLOCK, stop, NULL);
 }
 
-static int serve_http(struct app *app, int listen_fd, int port, const sigset_t *stop)
+static int serve_http(struct app *app, int listen_fd, const sigset_t *stop)
 {
     struct err e = {0};
     struct http_server *server = http_start(&app->config, app, listen_fd, &e);
     if (!server)
         return fail("cannot serve", &e);
-    atomic_store(&app->ready, true);
     log_event(LOG_INFO, "started", "version", STRIDED_VERSION, "listen", app->config.listen, NULL);
-    print_ready(app->config.listen, port);
-    wait_for_stop(stop);
+    const bool ok = registry_start(app->registry, on_ready, app, &e);
+    if (ok)
+        wait_for_stop(stop);
     atomic_store(&app->draining, true);
     jobs_drain(app->jobs, app->config.drain_s);
+    registry_drain(app->registry);
     events_stop(app->events);
     batcher_drain(app->batcher, app->config.drain_s);
     http_stop(server, app->config.drain_s);
     log_event(LOG_INFO, "stopped", NULL);
-    return EXIT_SUCCESS;
+    return ok ? EXIT_SUCCESS : fail("cannot serve", &e);
 }
 
 /* Listens first: where that fails, no job is started and nothing is made. */
 static int serve(struct app *app, const sigset_t *stop)
 {
     struct err e = {0};
-    int port = 0;
-    int listen_fd = http_listen(app->config.listen, &port, &e);
+    int listen_fd = http_listen(app->config.listen, &app->port, &e);
     if (listen_fd < 0)
         return fail("cannot serve", &e);
     int status;
     if (open_app(app, &e)) {
-        status = serve_http(app, listen_fd, port, stop);
+        status = serve_http(app, listen_fd, stop);
     } else {
         status = fail("cannot start", &e);
         close(listen_fd);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "files.h"
 #include "hash.h"
 #include "onnx.h"
 
@@ -18,6 +19,7 @@ static void model_free(struct model *model)
     cnn_predictor_free(model->predictor);
     cnn_net_free(model->net);
     model_meta_clear(&model->meta);
+    free(model->info);
     pthread_mutex_destroy(&model->mutex);
     free(model);
 }
@@ -31,7 +33,6 @@ static struct model *model_new(const char *name, int version, struct err *e)
     }
     model->version = version;
     snprintf(model->name, sizeof model->name, "%s", name);
-    files_path(model->path, sizeof model->path, "models", name, version, ".onnx");
     atomic_init(&model->users, 1);
     pthread_mutex_init(&model->mutex, NULL);
     return model;
@@ -54,6 +55,60 @@ static bool check(const struct model *model, struct err *e)
     return true;
 }
 
+static void write_shape(struct json_writer *w, const struct cnn_shape *shape)
+{
+    int dims[1 + CNN_AXES], count = cnn_shape_dims(shape, dims);
+    jw_key(w, "input");
+    jw_array(w);
+    for (int i = 0; i < count; i++)
+        jw_int(w, dims[i]);
+    jw_array_end(w);
+}
+
+static void write_labels(struct json_writer *w, const struct model_meta *meta)
+{
+    jw_key(w, "labels");
+    jw_array(w);
+    for (int i = 0; i < meta->label_count; i++)
+        jw_string(w, meta->labels[i]);
+    jw_array_end(w);
+}
+
+static void write_provenance(struct json_writer *w, const struct model_meta *meta)
+{
+    jw_key_string(w, "split", meta->split[0] ? meta->split : NULL);
+    jw_key_double(w, "test_loss", meta->test_loss);
+    jw_key_double(w, "test_accuracy", meta->test_accuracy);
+    jw_key_string(w, "weights_sha256", meta->weights_sha256[0] ? meta->weights_sha256 : NULL);
+    jw_key_string(w, "dataset", meta->dataset[0] ? meta->dataset : NULL);
+    jw_key(w, "dataset_version");
+    if (meta->dataset_version)
+        jw_int(w, meta->dataset_version);
+    else
+        jw_null(w);
+}
+
+static bool describe(struct model *model, struct err *e)
+{
+    struct buf text = {.data = NULL};
+    struct json_writer w;
+    jw_begin(&w, &text);
+    jw_object(&w);
+    write_shape(&w, &model->net->input);
+    write_labels(&w, &model->meta);
+    jw_key_int(&w, "parameters", (int64_t)model->net->param_count);
+    jw_key_int(&w, "macs", (int64_t)cnn_net_macs(model->net));
+    jw_key_int(&w, "bytes", (int64_t)model->bytes);
+    jw_key(&w, "preprocess");
+    preprocess_write(&w, &model->meta.preprocess);
+    write_provenance(&w, &model->meta);
+    jw_object_end(&w);
+    model->info = strdup(buf_text(&text));
+    const bool ok = buf_ok(&text) && model->info;
+    buf_clear(&text);
+    return ok || err_no_memory(e);
+}
+
 static bool read_file(struct model *model, const char *path, const char *sha256, struct err *e)
 {
     struct file_map map;
@@ -63,11 +118,13 @@ static bool read_file(struct model *model, const char *path, const char *sha256,
     model->bytes = map.size;
     hash_sha256(map.bytes, map.size, model->sha256);
     if (sha256 && strcmp(sha256, model->sha256) != 0) {
-        err_set(e, ERR_IO, "its SHA-256 is %s, the catalogue says %s", model->sha256, sha256);
+        err_set(e, ERR_UNPROCESSABLE, "its SHA-256 is %s, the catalogue says %s", model->sha256,
+                sha256);
         goto out;
     }
     model->net = onnx_read(map.bytes, map.size, &model->meta, e);
-    ok = model->net && check(model, e) && (model->predictor = cnn_predictor_new(model->net, e));
+    ok = model->net && check(model, e) && describe(model, e) &&
+         (model->predictor = cnn_predictor_new(model->net, e));
 out:
     file_map_close(&map);
     return ok;

@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "files.h"
 #include "model_meta.h"
 #include "predictor.h"
 
@@ -31,9 +30,9 @@ struct model {
     struct cnn_predictor *predictor; /* the net, prepared */
     struct model_meta meta;          /* as many labels as the net has outputs */
     char sha256[65];
-    uint64_t bytes;              /* of the file */
-    char path[FILES_PATH_BYTES]; /* its ONNX file */
-    int64_t sample_ns;           /* that one sample takes alone, once model_warm has measured it */
+    uint64_t bytes;    /* of the file */
+    char *info;        /* JSON object: what GET /models says of what the file holds */
+    int64_t sample_ns; /* that one sample takes alone, once model_warm has measured it */
     struct batch_queue queue;
 
     atomic_int users;
@@ -44,9 +43,8 @@ struct model {
     struct cnn_lane *idle[MODEL_LANES_IDLE_MAX];
 };
 
-/* Reads and prepares the ONNX file `path` as this version, whose own path may differ (a file on its
- * way to it). sha256: what the file must be, or NULL. ERR_UNPROCESSABLE or ERR_IO for a file that
- * cannot be served. The caller is its one user. */
+/* Reads and prepares the ONNX file `path` as this version. sha256: what the file must be, or NULL.
+ * ERR_UNPROCESSABLE for a file that cannot be served. The caller is its one user. */
 struct model *model_read(const char *name, int version, const char *path, const char *sha256,
                          struct err *e);
 /* Runs a sample on each of so many new lanes, so that the first request finds them made and their

@@ -18,11 +18,14 @@ const struct route routes[] = {
 
     {"GET", "/models", api_models_list, 0, false},
     {"GET", "/models/{model}", api_models_get, 0, false},
+    {"PUT", "/models/{model}", api_models_put, LIMIT_MODEL_FILE_BYTES, true},
     {"DELETE", "/models/{model}", api_models_delete, 0, true},
     {"DELETE", "/models/{model}/versions/{version}", api_models_delete, 0, true},
-    {"GET", "/models/{model}/summary", api_models_summary, 0, false},
+    {"GET", "/models/{model}/summary", api_models_summary, 0, true},
     {"GET", "/models/{model}/onnx", api_models_onnx, 0, false},
     {"GET", "/models/{model}/versions/{version}/onnx", api_models_onnx, 0, false},
+    {"POST", "/models/{model}/versions/{version}/activate", api_models_activate,
+     LIMIT_JSON_BODY_BYTES, true},
     {"POST", "/models/{model}/evaluate", api_models_evaluate, LIMIT_JSON_BODY_BYTES, true},
 
     {"GET", "/architectures", api_architectures, 0, true},

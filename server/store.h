@@ -55,12 +55,17 @@ struct store_model {
     char job[32];    /* "" when put by hand */
     char created[32];
     bool active; /* the version that answers when none is named */
+    char *info;  /* JSON object: what its file holds, see model.h; "" in rows from before it */
 };
+void store_models_free(struct store_model *rows, int count); /* of a list; NULL is fine */
 /* An active row takes that place from the others of its name. */
 bool store_model_add(struct store *store, const struct store_model *row, struct err *e);
 bool store_model_exists(struct store *store, const char *name, int version, bool *exists,
                         struct err *e);
 bool store_models(struct store *store, struct store_model **rows, int *count, struct err *e);
+bool store_model_describe(struct store *store, const char *name, int version, const char *info,
+                          struct err *e);
+bool store_model_activate(struct store *store, const char *name, int version, struct err *e);
 bool store_model_delete(struct store *store, const char *name, int version,
                         struct err *e); /* version 0 = all; a new newest becomes active */
 

@@ -166,10 +166,10 @@ bool store_model_insert(struct store *store, const struct store_model *row, stru
         !sql_run(store, e, "UPDATE models SET active = 0 WHERE name = ?", "t", row->name))
         return false;
     return sql_run(store, e,
-                   "INSERT INTO models (name, version, sha256, job, created, active)"
-                   " VALUES (?, ?, ?, ?, ?, ?)",
-                   "tittti", row->name, row->version, row->sha256, row->job, row->created,
-                   (int)row->active);
+                   "INSERT INTO models (name, version, sha256, job, created, active, info)"
+                   " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                   "titttit", row->name, row->version, row->sha256, row->job, row->created,
+                   (int)row->active, row->info ? row->info : "");
 }
 
 bool store_model_add(struct store *store, const struct store_model *row, struct err *e)
@@ -192,24 +192,36 @@ bool store_model_exists(struct store *store, const char *name, int version, bool
 static bool read_model_row(struct sqlite3_stmt *stmt, void *model, struct err *e)
 {
     struct store_model *row = model;
-    (void)e;
     sql_text(stmt, 0, row->name, sizeof row->name);
     row->version = sql_int(stmt, 1);
     sql_text(stmt, 2, row->sha256, sizeof row->sha256);
     sql_text(stmt, 3, row->job, sizeof row->job);
     sql_text(stmt, 4, row->created, sizeof row->created);
     row->active = sql_int(stmt, 5) != 0;
-    return true;
+    row->info = sql_text_copy(stmt, 6, e);
+    return row->info != NULL;
+}
+
+static void clear_model_row(void *row)
+{
+    free(((struct store_model *)row)->info);
+}
+
+void store_models_free(struct store_model *rows, int count)
+{
+    for (int i = 0; i < count; i++)
+        clear_model_row(&rows[i]);
+    free(rows);
 }
 
 bool store_models(struct store *store, struct store_model **rows, int *count, struct err *e)
 {
-    static const struct sql_row_type type = {sizeof **rows, read_model_row, NULL};
+    static const struct sql_row_type type = {sizeof **rows, read_model_row, clear_model_row};
     void *list;
     store_lock(store);
     struct sqlite3_stmt *stmt =
         sql_query(store, e,
-                  "SELECT name, version, sha256, job, created, active FROM models"
+                  "SELECT name, version, sha256, job, created, active, info FROM models"
                   " ORDER BY name, version",
                   "");
     bool ok = sql_list(store, stmt, &type, &list, count, e);
@@ -217,6 +229,31 @@ bool store_models(struct store *store, struct store_model **rows, int *count, st
     if (ok)
         *rows = list;
     return ok;
+}
+
+bool store_model_describe(struct store *store, const char *name, int version, const char *info,
+                          struct err *e)
+{
+    return store_begin(store, e) &&
+           store_finish(store,
+                        sql_run(store, e,
+                                "UPDATE models SET info = ? WHERE name = ? AND version = ?", "tti",
+                                info, name, version),
+                        e);
+}
+
+bool store_model_activate(struct store *store, const char *name, int version, struct err *e)
+{
+    int64_t found = 0;
+    if (!store_begin(store, e))
+        return false;
+    bool ok = sql_number(store, e, &found, 0, "SELECT 1 FROM models WHERE name = ? AND version = ?",
+                         "ti", name, version);
+    if (ok && !found)
+        ok = err_set(e, ERR_NOT_FOUND, "no version %d of model '%s'", version, name);
+    ok = ok && sql_run(store, e, "UPDATE models SET active = (version = ?2) WHERE name = ?1", "ti",
+                       name, version);
+    return store_finish(store, ok, e);
 }
 
 static bool delete_model(struct store *store, const char *name, int version, struct err *e)

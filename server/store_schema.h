@@ -88,6 +88,10 @@ static const char *const store_migrations[] = {
     "CREATE INDEX jobs_by_turn ON jobs (state, priority DESC, id);"
     "CREATE INDEX jobs_by_model ON jobs (model, state);",
     "ALTER TABLE datasets ADD COLUMN sha256 TEXT NOT NULL DEFAULT '';",
+
+    /* What a version's file holds, as JSON (model.h); filled in for older rows as they are loaded.
+     */
+    "ALTER TABLE models ADD COLUMN info TEXT NOT NULL DEFAULT '';",
 };
 
 #endif

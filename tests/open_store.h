@@ -73,7 +73,7 @@ static inline int active_version(const char *name)
         if (strcmp(rows[i].name, name) == 0 && rows[i].active)
             active = active ? -1 : rows[i].version;
     }
-    free(rows);
+    store_models_free(rows, count);
     return active;
 }
 

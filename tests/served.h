@@ -72,7 +72,8 @@ static inline void served_add(const struct daemon *daemon, const char *name,
     ck_assert_msg(files_open(daemon->data_dir, &e), "%s", e.detail);
     snprintf(path, sizeof path, "%s/strided.db", daemon->data_dir);
     struct store *store = store_open(path, &e);
-    struct registry *registry = registry_new(store, 1);
+    const struct registry_options options = {.lanes = 1, .memory_max = (size_t)1 << 30};
+    struct registry *registry = registry_new(store, &options, &e);
     ck_assert(store && registry);
     ck_assert_msg(arch_parse_text(architecture, strlen(architecture), NULL, 0, &spec, &e), "%s",
                   e.detail);

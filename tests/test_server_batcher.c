@@ -41,6 +41,7 @@ static struct model *make_model(const char *name)
     served_write(net, served_abc, temp, sizeof temp);
     struct model *model = model_read(name, 1, temp, NULL, &error);
     ck_assert_msg(model != NULL, "%s", error.detail);
+    ck_assert(file_remove(temp, &error));
     cnn_net_free(net);
     cnn_spec_clear(&spec);
     return model;

@@ -194,7 +194,8 @@ START_TEST(damaged_file_is_left_out_and_the_rest_serves)
                    "version 2 of model 'pick' is damaged");
     reply_expect(client_post(&server, "/models/pick/versions/1/predict", body), 200, NULL);
     reply_expect(client_post(&server, "/models/other/predict", body), 200, NULL);
-    reply_expect(client_get(&server, "/models/pick"), 200, "\"damaged\":true", NULL);
+    reply_expect(client_get(&server, "/models/pick"), 200,
+                 "\"state\":\"damaged\",\"reason\":\"its SHA-256 is ", NULL);
     reply_expect(delete_path("/models/pick/versions/2"), 204, NULL);
     reply_expect(client_post(&server, "/models/pick/predict", body), 200, "\"version\":1", NULL);
     daemon_stop(&server);

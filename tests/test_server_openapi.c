@@ -202,6 +202,17 @@ static void expect_all_listed(const struct daemon *daemon, const cJSON *json,
     }
 }
 
+/* The file of one model as another. */
+static void expect_put_listed(const struct daemon *daemon, const cJSON *json)
+{
+    struct reply file = client_get(daemon, "/models/m/onnx");
+    struct reply reply =
+        client_send(daemon, "PUT", "/models/copy?labels=a,b", NULL, file.body, file.size);
+    ck_assert_int_eq(reply.status, 201);
+    expect_listed(json, "PUT", "/models/{model}", &reply);
+    reply_clear(&file);
+}
+
 /* 784 zeros. */
 static char *predict_body(void)
 {
@@ -228,8 +239,8 @@ START_TEST(real_replies_are_as_the_document_says)
         {"GET", "/version", "/version", NULL, NULL},
         {"GET", "/storage", "/storage", NULL, NULL},
         {"GET", "/openapi.json", "/openapi.json", NULL, NULL},
-        {"POST", "/predict", "/predict?scores=all", NULL, predict_body()},
-        {"POST", "/predict", "/predict", "application/octet-stream", predict_body()},
+        {"POST", "/predict", "/predict?model=m&scores=all", NULL, predict_body()},
+        {"POST", "/predict", "/predict?model=m", "application/octet-stream", predict_body()},
         {"POST", "/predict", "/predict", NULL, "{\"inputs\":[1,2,3]}"},
         {"POST", "/models/{model}/predict", "/models/m/predict?top=1", NULL, predict_body()},
         {"POST", "/models/{model}/predict", "/models/none/predict", NULL, predict_body()},
@@ -242,6 +253,11 @@ START_TEST(real_replies_are_as_the_document_says)
         {"GET", "/models/{model}/summary", "/models/m/summary", "text/plain", NULL},
         {"GET", "/models/{model}/onnx", "/models/m/onnx", NULL, NULL},
         {"GET", "/models/{model}/versions/{version}/onnx", "/models/m/versions/1/onnx", NULL, NULL},
+        {"PUT", "/models/{model}", "/models/other", NULL, "not a model"},
+        {"POST", "/models/{model}/versions/{version}/activate", "/models/m/versions/1/activate",
+         NULL, NULL},
+        {"POST", "/models/{model}/versions/{version}/activate", "/models/m/versions/7/activate",
+         NULL, NULL},
         {"POST", "/models/{model}/evaluate", "/models/m/evaluate", NULL,
          "{\"dataset\":\"shapes\",\"split\":\"train\"}"},
         {"GET", "/architectures", "/architectures", NULL, NULL},
@@ -310,6 +326,7 @@ START_TEST(real_replies_are_as_the_document_says)
     daemon_start(&daemon, NULL);
     make_shapes(&daemon, 100, 50);
     cJSON_Delete(run_job(&daemon, JOB));
+    expect_put_listed(&daemon, json);
     expect_all_listed(&daemon, json, requests, sizeof requests / sizeof requests[0]);
     cJSON_Delete(wait_job(&daemon, "2"));
     /* Every route was asked. */

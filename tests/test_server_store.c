@@ -276,7 +276,7 @@ START_TEST(deleting_version_0_deletes_all)
     ck_assert_int_eq(count, 1);
     ck_assert_str_eq(rows[0].name, "n");
     ck_assert_str_eq(rows[0].job, "7");
-    free(rows);
+    store_models_free(rows, count);
     REFUSED(store_model_delete(store, "m", 0, &error), ERR_NOT_FOUND);
     REFUSED(store_model_delete(store, "n", 9, &error), ERR_NOT_FOUND);
     end();
