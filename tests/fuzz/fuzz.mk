@@ -10,9 +10,9 @@ $(B)/fuzz/fuzz_%.o: tests/fuzz/fuzz_%.c | $(B)/proto/onnx.pb-c.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(PROTO_CPP) -iquote server -c $< -o $@
 # Of the server only what reads bytes and does nothing else.
-$(B)/fuzz/fuzz_text: $(B)/server/http_target.o
+$(B)/fuzz/fuzz_http: $(patsubst %,$(B)/server/http_%.o,accept head target)
 $(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz_%.o $(B)/libproto.a $(B)/libcore.a
-	$(Q)$(CC) $(CFLAGS) $(SAN) -fsanitize=fuzzer -fopenmp -pthread -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(SAN) -fsanitize=fuzzer -fopenmp -pthread -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 .PRECIOUS: $(B)/fuzz/fuzz_%.o
 
 .PHONY: fuzzers

@@ -1,11 +1,10 @@
-/* Any bytes as the short texts of a request: base64, names, labels, quotes, targets. */
+/* Any bytes as short texts: base64, names, labels, quotes. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base64.h"
 #include "check.h"
-#include "http_target.h"
 #include "limits.h"
 #include "name.h"
 #include "utf8.h"
@@ -47,24 +46,6 @@ static void check_quote(const char *text, size_t size)
     CHECK(at == length && length < UTF8_QUOTE_BYTES);
 }
 
-static void read_target(const char *text)
-{
-    struct http_target target;
-    struct err e;
-    if (!http_target_parse(text, &target, &e)) {
-        CHECK(e.code == ERR_INVALID && !target.text);
-        return;
-    }
-    CHECK(target.path[0] == '/' && strlen(target.path) <= HTTP_PATH_BYTES);
-    CHECK(!strstr(target.path, "//") && !strstr(target.path, "/../"));
-    for (const char *p = target.path; *p; p++)
-        CHECK((unsigned char)*p >= 0x20 && *p != 0x7f);
-    CHECK(target.query_count <= HTTP_QUERY_PARAMS_MAX);
-    for (int i = 0; i < target.query_count; i++)
-        CHECK(target.query[i].name && target.query[i].value);
-    http_target_clear(&target);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
@@ -73,7 +54,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     read_base64((const char *)bytes, size);
     check_quote((const char *)bytes, size);
     check_names(text);
-    read_target(text);
     free(text);
     return 0;
 }
