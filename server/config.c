@@ -73,6 +73,8 @@ static const struct setting {
      "the reply must be taken, and a second more for each min-rate bytes"},
     {"idle-timeout-s", INTEGER, MEMBER(idle_timeout_s), 0, 86400, "60", "SECONDS",
      "the next request on a kept connection must have begun"},
+    {"cors-origin", TEXT, MEMBER(cors_origin), 0, 0, NULL, "ORIGINS",
+     "origins whose pages may use the API, comma-separated; *: any (default: none)"},
     {"min-rate", INTEGER, MEMBER(min_rate), 0, 1000000000, "1000", "BYTES",
      "bytes a second expected of long bodies and their readers"},
     {"bootstrap", BOOLEAN, MEMBER(bootstrap), 0, 0, "true", NULL,

@@ -27,11 +27,12 @@ struct config {
     /* Connections. */
     int connections;             /* open at once; 0 = no limit; default 4096 */
     int connections_per_address; /* of one IPv4 address or IPv6 /64; 0, the default = no limit */
-    int head_timeout_s; /* for a request's head, from its begin; 0 = no limit; default 20 */
-    int body_timeout_s; /* for its body, and a second more for each min_rate bytes; 30 */
-    int send_timeout_s; /* for the reply, likewise; 30 */
-    int idle_timeout_s; /* between two requests of a connection; 60 */
-    int min_rate;       /* bytes a second; 0 = no allowance for size; default 1000 */
+    int head_timeout_s;     /* for a request's head, from its begin; 0 = no limit; default 20 */
+    int body_timeout_s;     /* for its body, and a second more for each min_rate bytes; 30 */
+    int send_timeout_s;     /* for the reply, likewise; 30 */
+    int idle_timeout_s;     /* between two requests of a connection; 60 */
+    char cors_origin[1024]; /* whose pages may use the API (http_cors.h); "" by default */
+    int min_rate;           /* bytes a second; 0 = no allowance for size; default 1000 */
 
     /* Predictions. */
     int infer_threads;      /* that compute them; default: all cores */

@@ -37,7 +37,7 @@ enum { STREAM_BLOCK_BYTES = 4096 };
 const char *http_header(const struct http_request *request, const char *name)
 {
     const struct exchange *x = request->exchange;
-    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+    return x->connection ? MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name) : NULL;
 }
 
 void exchange_suspend(struct exchange *x)
@@ -71,9 +71,10 @@ void exchange_read_fields(struct exchange *x)
 static bool add_headers(const struct exchange *x, struct MHD_Response *response)
 {
     const struct http_response *r = &x->response;
-    bool ok = MHD_add_response_header(response, "X-Request-Id", x->id) &&
-              MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") &&
-              MHD_add_response_header(response, "Content-Type", r->content_type);
+    bool ok =
+        MHD_add_response_header(response, "X-Request-Id", x->id) &&
+        MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") &&
+        (r->status == 204 || MHD_add_response_header(response, "Content-Type", r->content_type));
     for (int i = 0; i < r->header_count; i++)
         ok = ok && MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
     if (x->close || atomic_load(&x->server->draining))
@@ -127,6 +128,7 @@ static enum MHD_Result respond(struct exchange *x)
         return MHD_NO;
     }
     enum MHD_Result result = MHD_NO;
+    exchange_seal(x);
     if (add_headers(x, response))
         result = MHD_queue_response(x->connection, (unsigned)x->response.status, response);
     MHD_destroy_response(response);
@@ -272,7 +274,9 @@ static void on_client(void *context, struct MHD_Connection *connection, void **s
     if (!client)
         return;
     if (client->current) {
+        /* It failed in a way that on_completed is not told of: its header is freed. */
         heads_remove(client->current);
+        client->current->connection = NULL;
         exchange_end(client->current, 0);
     } else if (!client->used && !client->refused && !atomic_load(&server->draining)) {
         answer_unheard(client);

@@ -20,7 +20,7 @@
 struct app;
 struct upload;
 
-enum { HTTP_PARAMS_MAX = 4, HTTP_PARAM_BYTES = 256, HTTP_HEADERS_MAX = 8 };
+enum { HTTP_PARAMS_MAX = 4, HTTP_PARAM_BYTES = 256, HTTP_HEADERS_MAX = 12 };
 
 /* What a handler reads. All borrowed, valid until the handler returns, or the answer it deferred is
  * given. */

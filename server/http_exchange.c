@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "check.h"
+#include "http_cors.h"
 #include "http_early.h"
 #include "http_problem.h"
 #include "log.h"
@@ -37,6 +38,12 @@ static void problem(struct exchange *x, int status, const struct err *e)
         log_event(LOG_ERROR, "request_failed", "request_id", x->id, "detail", e->detail, NULL);
 }
 
+void exchange_seal(struct exchange *x)
+{
+    http_cors_answer(x->server->config->cors_origin, http_header(&x->request, "Origin"),
+                     &x->response);
+}
+
 static void end_upload(struct exchange *x)
 {
     upload_end(x->upload);
@@ -58,6 +65,7 @@ struct exchange *exchange_new(struct http_server *server, struct client *client,
     x->server = server;
     x->client = client;
     x->started_us = now_us();
+    x->request.exchange = x;
     http_body_init(&x->body, 0);
     http_response_init(&x->response);
     return x;
@@ -107,6 +115,7 @@ static void answer_late(struct exchange *x)
                 c->body_timeout_s, c->min_rate);
     }
     problem(x, 408, &e);
+    exchange_seal(x);
     x->stage = STAGE_REFUSED;
     x->bytes_out = x->response.body.size;
     http_early_send(x->client->fd, &x->response, x->id);
@@ -170,7 +179,6 @@ static bool accept_request(struct exchange *x, const char *method, const char *v
 {
     x->request.method = method;
     x->request.id = x->id;
-    x->request.exchange = x;
     if (!read_head(x, method, version, e)) {
         x->close = true;
         return false;
@@ -189,13 +197,14 @@ static enum http_next respond_early(struct exchange *x)
 {
     if (!client_enter(x->client, CLIENT_SEND, x->response.body.size))
         return NEXT_CLOSE;
+    exchange_seal(x);
     x->bytes_out = x->response.body.size;
     x->stage = STAGE_REFUSED;
     return http_early_send(x->client->fd, &x->response, x->id) ? NEXT_GO_ON : NEXT_CLOSE;
 }
 
-/* Answers by the head alone. libmicrohttpd ends a connection that is answered this early, so a
- * request without a body waits for its end, which comes at once. */
+/* Answers by the head alone, mostly a problem. libmicrohttpd ends a connection that is answered
+ * this early, so a request without a body waits for its end, which comes at once. */
 static enum http_next refuse(struct exchange *x)
 {
     bool body_follows = x->head.chunked || x->head.length > 0;
@@ -213,7 +222,6 @@ static enum http_next refuse(struct exchange *x)
 void exchange_reject(struct exchange *x, int status)
 {
     struct err e = {0};
-    x->request.exchange = x;
     http_id_choose(http_header(&x->request, "X-Request-Id"), x->id);
     err_set(&e, ERR_INVALID, "%s",
             status == 431   ? "the header does not fit"
@@ -226,7 +234,6 @@ void exchange_reject(struct exchange *x, int status)
 enum http_next exchange_begin(struct exchange *x, const char *method, const char *version)
 {
     x->stage = STAGE_BODY;
-    x->request.exchange = x;
     x->counted = true;
     pthread_mutex_lock(&x->server->mutex);
     x->server->in_flight++;
@@ -240,6 +247,9 @@ enum http_next exchange_begin(struct exchange *x, const char *method, const char
     if (accept_request(x, method, version, &e))
         return NEXT_GO_ON;
     bool wrong_method = x->allow[0] != '\0' && !x->route;
+    if (wrong_method &&
+        http_cors_preflight(x->server->config->cors_origin, &x->request, x->allow, &x->response))
+        return refuse(x);
     problem(x, wrong_method ? 405 : http_status_of(e.code), &e);
     if (wrong_method)
         http_set_header(&x->response, "Allow", x->allow);

@@ -113,6 +113,8 @@ void exchange_reject(struct exchange *x, int status);
 enum http_next exchange_begin(struct exchange *x, const char *method, const char *version);
 enum http_next exchange_receive(struct exchange *x, const void *data, size_t size);
 enum http_next exchange_finish(struct exchange *x);
+/* Once, before the response is sent: headers that every reply has. */
+void exchange_seal(struct exchange *x);
 /* The handler has done its work (e NULL) or failed: the response is ready to be sent, the body is
  * freed. */
 void exchange_conclude(struct exchange *x, const struct err *e);

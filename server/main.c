@@ -35,6 +35,7 @@
 #include "bootstrap.h"
 #include "files.h"
 #include "http.h"
+#include "http_cors.h"
 #include "http_listen.h"
 #include "log.h"
 #include "sweep.h"
@@ -224,6 +225,10 @@ static int serve_main(int argc, char **argv)
     if (!open_streams(&e))
         return fail("serve", &e);
     if (!config_load(&app.config, argc, argv, &help, &e)) {
+        fail("serve", &e);
+        return EXIT_USAGE;
+    }
+    if (!http_cors_check(app.config.cors_origin, &e)) {
         fail("serve", &e);
         return EXIT_USAGE;
     }
