@@ -42,7 +42,7 @@ static const struct setting {
      "0: never"},
     {"job-memory-mib", INTEGER, MEMBER(job_memory_mib), 0, 1 << 24, "0", "MIB",
      "memory that a job's worker may take; 0: no limit"},
-    {"checkpoint-s", INTEGER, MEMBER(checkpoint_s), 1, 86400, "30", "SECONDS",
+    {"checkpoint-s", INTEGER, MEMBER(checkpoint_s), 0, 86400, "30", "SECONDS",
      "between a job's checkpoints within an epoch; each epoch's end has one too"},
     {"http-threads", INTEGER, MEMBER(http_threads), 1, 64, "4", "N", "threads that serve HTTP"},
     {"work-threads", INTEGER, MEMBER(work_threads), 1, 64, "4", "N",

@@ -7,12 +7,14 @@ and worker change files below the data directory. Then, for each of these calls,
 daemon on a new data directory, and the process is killed right there by the library faults.so
 (faults.h); writes are also torn in half. The daemon is started again, must still have whatever
 anyone was told, hears the rest of the story, and must end with what the reference has: the same
-epochs, weights and predictions, an intact database, and no file too few or too many.
+epochs, weights and predictions, an intact database, and no file too few or too many. After some of
+the kills the start itself is killed, at each of its calls.
 
 usage: tests/kill_sweep.py [--all] [--jobs N] [POINT...]
   --all       every point: minutes; else some of them, evenly chosen: seconds
   --jobs N    so many at a time (default 2)
-  POINT       only these, as they are named in the output: daemon:17, worker:3:torn
+  POINT       only these, as they are named in the output: daemon:17, worker:3:torn; daemon:17+5:
+              and the start after that at its fifth call
 B (default build) is the folder of the binaries.
 """
 import argparse
@@ -29,14 +31,12 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 BUILD = os.environ.get("B", "build")
-SAMPLE = 24
+SAMPLE = 20  # of the first kills
+BASES, SAMPLE_AGAIN = 10, 6  # first kills after which the start is killed; how many of these starts
 WAIT_S = 300 if os.environ.get("STRIDED_TEST_SLOW") else 30
-
-JOBS_RESUME = False  # else one that was cut short is posted again
 
 ROLES = ["daemon", "worker"]
 CALLS = ["open", "write", "sync", "truncate", "allocate", "rename", "unlink", "mkdir"]
@@ -53,18 +53,20 @@ class Faults(ctypes.Structure):
 
 
 class Point:
-    """One place to kill at: the n-th matching call of a process."""
+    """Where to kill: at the n-th matching call of a process, and of the start after that."""
 
-    def __init__(self, role, number, torn=False):
-        self.role, self.number, self.torn = role, number, torn
+    def __init__(self, role, number, torn=False, again=0):
+        self.role, self.number, self.torn, self.again = role, number, torn, again
 
     def __str__(self):
-        return f"{ROLES[self.role]}:{self.number}" + (":torn" if self.torn else "")
+        return (f"{ROLES[self.role]}:{self.number}" + (":torn" if self.torn else "") +
+                (f"+{self.again}" if self.again else ""))
 
     @staticmethod
     def parse(text):
-        role, number, *torn = text.split(":")
-        return Point(ROLES.index(role), int(number), torn == ["torn"])
+        first, _, again = text.partition("+")
+        role, number, *torn = first.split(":")
+        return Point(ROLES.index(role), int(number), torn == ["torn"], int(again or 0))
 
 
 class Gone(Exception):
@@ -86,23 +88,32 @@ class Daemon:
     def __init__(self, folder):
         self.data = os.path.join(folder, "data")
         self.log = os.path.join(folder, "log")
-        self.rule = os.path.join(folder, "faults")
-        with open(self.rule, "wb") as file:
+        self.rule_file = os.path.join(folder, "faults")
+        with open(self.rule_file, "wb") as file:
             file.truncate(ctypes.sizeof(Faults))
-        with open(self.rule, "r+b") as file:
+        with open(self.rule_file, "r+b") as file:
             self.faults = Faults.from_buffer(mmap.mmap(file.fileno(), 0))
         self.faults.path = (self.data + "/").encode()
         self.process = None
 
-    def start(self, faulty):
-        environment = dict(os.environ)
-        if faulty:
-            environment["LD_PRELOAD"] = os.path.abspath(f"{BUILD}/tests/faults.so")
-            environment["STRIDED_FAULTS"] = self.rule
+    def rule(self, action, roles, calls=CALLS, number=0):
+        """From now on: what happens at the matching call of this number."""
+        faults = self.faults
+        faults.action = COUNT
+        faults.roles = sum(1 << role for role in roles)
+        faults.calls = sum(1 << CALLS.index(call) for call in calls)
+        faults.from_ = faults.until = number
+        faults.matched = faults.acted = 0
+        faults.action = action
+
+    def start(self):
+        environment = dict(os.environ,
+                           LD_PRELOAD=os.path.abspath(f"{BUILD}/tests/faults.so"),
+                           STRIDED_FAULTS=self.rule_file)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [f"{BUILD}/strided", "serve", "--no-bootstrap", "--listen", "127.0.0.1:0",
-                 "--data-dir", self.data, "--threads", "1"],
+                 "--data-dir", self.data, "--threads", "1", "--checkpoint-s", "0"],
                 stdout=subprocess.PIPE, stderr=log, env=environment)
         line = self.process.stdout.readline()
         if not line:
@@ -188,6 +199,8 @@ class Story:
             self.told += 1
 
     def make(self, name, train, test):
+        if self.daemon.request("GET", f"/datasets/{name}")[0] == 200:
+            return  # what was cut short has happened
         status, body = self.daemon.request(
             "PUT", f"/datasets/{name}", {"generator": "shapes", "train": train, "test": test})
         expect(status == 201, "PUT gave", status, body)
@@ -195,26 +208,22 @@ class Story:
 
     def add_sample(self):
         if self.daemon.get("/datasets/kept")["train"] == 21:
-            return  # one that was cut short has happened
+            return
         status, body = self.daemon.request(
             "POST", "/datasets/kept/samples?label=circle", {"inputs": SAMPLE_PIXELS})
         expect(status == 201, "POST samples gave", status, body)
         self.there[f"/datasets/kept?version={json.loads(body)['version']}"] = None
 
-    def train(self, name, epochs, key=None):
-        key = key or name
+    def train(self, name, epochs):
         if name not in self.jobs:
             status, body = self.daemon.request(
                 "POST", "/jobs", {"model": "m", "dataset": "kept", "architecture": "shapes-cnn",
                                   "epochs": epochs, "batch_size": 5},
-                {"Idempotency-Key": key})
+                {"Idempotency-Key": name})
             expect(status == 202, "POST /jobs gave", status, body)
             self.jobs[name] = json.loads(body)["id"]
         path = f"/jobs/{self.jobs[name]}"
         job = self.follow(path)
-        if job["state"] == "failed" and self.daemon.faults.acted and not JOBS_RESUME:
-            del self.jobs[name]
-            return self.train(name, epochs, key + "again")
         expect(job["state"] == "succeeded", path, job["state"], job["error"])
         self.there[path] = job
         self.there[f"/models/m/versions/{job['model_version']}/onnx"] = None
@@ -224,17 +233,19 @@ class Story:
             f"{name} best_epoch": job["best_epoch"],
             f"{name} loss": without("seconds", self.daemon.get(path + "/loss")),
             f"{name} confusion": without("job", self.daemon.get(path + "/confusion")),
-            f"{name} failures": without("link", self.daemon.get(path + "/failures")["failures"]),
+            f"{name} failures": [without("link", without("picture", failure)) for failure in
+                                 self.daemon.get(path + "/failures")["failures"]],
         })
 
     def follow(self, path):
-        """Waits for a job's end; whatever epochs it showed meanwhile must not change any more."""
+        """Waits for a job's end; whatever epochs it showed meanwhile must not change any more, but
+        for the seconds that they took when they were trained once more."""
         epoch = 0
         while True:
             job = self.daemon.get(path)
             if job["epoch"] > epoch:
                 epoch = job["epoch"]
-                for row in self.daemon.get(path + "/loss")["epochs"]:
+                for row in without("seconds", self.daemon.get(path + "/loss"))["epochs"]:
                     self.see(f"{path}/loss?since_epoch={row['epoch'] - 1}", row)
             if job["state"] not in ("queued", "running"):
                 return job
@@ -264,7 +275,7 @@ class Story:
             expect(status == 200, "lost:", path, "gave", status, body)
             if known is not None:
                 now = json.loads(body)
-                now = now["epochs"][0] if "/loss" in path else now
+                now = without("seconds", now)["epochs"][0] if "/loss" in path else now
                 expect(now == known, path, "was", known, "is", now)
         for path in self.gone:
             status, body = self.daemon.request("GET", path)
@@ -304,54 +315,85 @@ def check_disk(data):
 
 # ---- one telling ----------------------------------------------------------------------------
 
+class Told:
+    """What came of telling the story: how many calls there were, where it was killed, how many
+    calls the start after that made, and what to compare."""
+
+    def __init__(self, counts, killed, restart_calls, result):
+        self.counts, self.killed = counts, killed
+        self.restart_calls, self.result = restart_calls, result
+
+
+def killed_at(daemon):
+    faults = daemon.faults
+    path = faults.acted_path.decode().removeprefix(daemon.data + "/")
+    return (CALLS[faults.acted_call], path) if faults.acted else None
+
+
+def tell_until_killed(daemon, story, point):
+    """Returns where the last kill happened, if it did."""
+    everything = range(len(ROLES))
+    if point:
+        daemon.rule(TEAR if point.torn else KILL, [point.role],
+                    ["write"] if point.torn else CALLS, point.number)
+    else:
+        daemon.rule(COUNT, everything)
+    try:
+        daemon.start()
+        story.go_on()
+        daemon.stop()
+    except Gone:
+        daemon.expect_killed()
+    killed = killed_at(daemon)
+    if point and point.again:
+        daemon.rule(KILL, everything, number=point.again)
+        try:
+            daemon.start()
+            daemon.stop()
+        except Gone:
+            daemon.expect_killed()
+        killed = killed_at(daemon)
+    return killed
+
+
 def tell(point):
-    """Tells the story, killing at `point` (None: nowhere). Returns the counts of calls, what was
-    killed, and what to compare."""
+    """Tells the story, killing at `point` (None: nowhere)."""
     folder = tempfile.mkdtemp(prefix="strided-sweep-",
                               dir=os.environ.get("TMPDIR", "/dev/shm" if os.path.isdir("/dev/shm")
                                                  else None))
     daemon = Daemon(folder)
-    faults = daemon.faults
-    faults.roles = 1 << point.role if point else (1 << len(ROLES)) - 1
-    faults.calls = 1 << CALLS.index("write") if point and point.torn else (1 << len(CALLS)) - 1
-    if point:
-        faults.from_ = faults.until = point.number
-        faults.action = TEAR if point.torn else KILL
     story = Story(daemon)
+    killed = None
     try:
-        try:
-            daemon.start(faulty=True)
-            story.go_on()
-            daemon.stop()
-        except Gone:
-            daemon.expect_killed()
-        daemon.start(faulty=False)
+        killed = tell_until_killed(daemon, story, point)
+        counts = [list(row) for row in daemon.faults.counts]
+        daemon.rule(COUNT, range(len(ROLES)))
+        daemon.start()
+        restart_calls = daemon.faults.matched
         story.look()
         story.go_on()
         story.look()
         daemon.stop()
         check_disk(daemon.data)
-        killed = (CALLS[faults.acted_call],
-                  faults.acted_path.decode().removeprefix(daemon.data + "/"))
-        return [list(row) for row in faults.counts], killed if faults.acted else None, story.result
+        return Told(counts, killed, restart_calls, story.result)
     except Exception as problem:
         with open(daemon.log, errors="replace") as log:
             tail = "".join(line for line in log.readlines() if '"request"' not in line)[-1500:]
-        where = faults.acted_path.decode().removeprefix(daemon.data + "/")
-        raise Wrong(f"{point} ({CALLS[faults.acted_call]} {where}): {problem!r}\n{tail}") from None
+        raise Wrong(f"{point} {killed}: {problem!r}\n{tail}") from None
     finally:
         daemon.close()
         shutil.rmtree(folder)
 
 
 def try_point(point, reference):
-    _, killed, result = tell(point)
-    for key, good in reference.items():
-        expect(result[key] == good, f"{point} {killed}: {key} is {result[key]}, not {good}")
-    return killed
+    told = tell(point)
+    for key, good in reference.result.items():
+        expect(told.result[key] == good,
+               f"{point} {told.killed}: {key} is {told.result[key]}, not {good}")
+    return told
 
 
-def all_points(counts):
+def first_points(counts):
     return [Point(role, number, torn)
             for role in range(len(ROLES))
             for torn in (False, True)
@@ -359,13 +401,39 @@ def all_points(counts):
                                         else sum(counts[role])))]
 
 
-def print_table(killed):
-    columns = sorted({(ROLES[point.role], "torn " + call if point.torn else call)
-                      for point, (call, _) in killed.items()})
-    for role, call in columns:
-        count = sum(1 for point, (done, _) in killed.items()
-                    if (ROLES[point.role], "torn " + done if point.torn else done) == (role, call))
-        print(f"  {role} {call}: {count}")
+def evenly(points, count):
+    return [points[i * len(points) // count] for i in range(min(count, len(points)))]
+
+
+class Sweep:
+    def __init__(self, jobs, reference):
+        self.pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        self.reference, self.told, self.failures, self.tried = reference, {}, 0, 0
+
+    def run(self, points):
+        tries = [(point, self.pool.submit(try_point, point, self.reference)) for point in points]
+        self.tried += len(points)
+        for point, done in tries:
+            try:
+                self.told[point] = done.result()
+            except Wrong as problem:
+                self.failures += 1
+                print("FAILED", str(problem)[:3000], flush=True)
+
+    def again(self):
+        """The starts after some of the kills, call by call."""
+        bases = evenly([point for point, told in self.told.items()
+                        if told.killed and point.role == ROLES.index("daemon")], BASES)
+        return [Point(base.role, base.number, base.torn, number) for base in bases
+                for number in range(1, 1 + self.told[base].restart_calls)]
+
+
+def print_table(told):
+    kinds = [(ROLES[point.role] + (", then its start" if point.again else ""),
+              "torn write" if point.torn and not point.again else done.killed[0])
+             for point, done in told.items() if done.killed]
+    for role, call in sorted(set(kinds)):
+        print(f"  {role}, {call}: {kinds.count((role, call))}")
 
 
 def main():
@@ -375,28 +443,23 @@ def main():
     options.add_argument("points", nargs="*", type=Point.parse)
     chosen = options.parse_args()
     started = time.monotonic()
-    counts, _, reference = tell(None)
-    points = chosen.points or all_points(counts)
-    total = len(points)
-    if not chosen.all and not chosen.points:
-        points = [points[i * total // SAMPLE] for i in range(min(SAMPLE, total))]
-    killed, failures = {}, 0
-    with concurrent.futures.ThreadPoolExecutor(chosen.jobs) as pool:
-        tries = {pool.submit(try_point, point, reference): point for point in points}
-        for done in concurrent.futures.as_completed(tries):
-            try:
-                if done.result():
-                    killed[tries[done]] = done.result()
-            except Wrong as problem:
-                failures += 1
-                print("FAILED", problem, flush=True)
-    print(f"{len(points)} of {total} kill points, {len(killed)} reached, {failures} failed, "
-          f"{time.monotonic() - started:.1f} s")
-    print_table(killed)
+    reference = tell(None)
+    points = first_points(reference.counts)
+    sweep = Sweep(chosen.jobs, reference)
+    if chosen.points:
+        sweep.run(chosen.points)
+    else:
+        sweep.run(points if chosen.all else evenly(points, SAMPLE))
+        again = sweep.again()
+        sweep.run(again if chosen.all else evenly(again, SAMPLE_AGAIN))
+    reached = sum(1 for told in sweep.told.values() if told.killed)
+    print(f"{sweep.tried} kill points of {len(points)} and their starts', {reached} reached, "
+          f"{sweep.failures} failed, {time.monotonic() - started:.1f} s")
+    print_table(sweep.told)
     # In the words of libcheck, for tests/run.sh.
-    print(f"{100 * (len(points) - failures) // max(1, len(points))}%: Checks: {len(points)}, "
-          f"Failures: {failures}, Errors: 0")
-    return 1 if failures or not killed else 0
+    print(f"{100 * (sweep.tried - sweep.failures) // max(1, sweep.tried)}%: "
+          f"Checks: {sweep.tried}, Failures: {sweep.failures}, Errors: 0")
+    return 1 if sweep.failures or not reached else 0
 
 
 if __name__ == "__main__":
