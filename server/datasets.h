@@ -14,6 +14,7 @@ struct dataset {
     struct dataset_info info;
     struct cnn_samples samples[SPLIT_COUNT];
     int version;
+    char sha256[65]; /* what the catalogue says it is, from datasets_open; "" = not known */
 };
 
 /* Opens a version's file below the data directory; needs no store (workers use it). A file that is
@@ -22,10 +23,8 @@ bool dataset_open(struct dataset *dataset, const char *name, int version, struct
 /* The same without reading every value: floats of a damaged file may not be finite. */
 bool dataset_open_unread(struct dataset *dataset, const char *name, int version, struct err *e);
 void dataset_close(struct dataset *dataset);
-/* Reads the whole file: ERR_UNAVAILABLE when it is not the one that was stored. sha256 "": no sum
- * is known. */
-bool dataset_check(const struct dataset *dataset, const char *name, const char *sha256,
-                   struct err *e);
+/* Reads the whole file: ERR_UNAVAILABLE when dataset->sha256 is known and not its sum. */
+bool dataset_check(const struct dataset *dataset, const char *name, struct err *e);
 
 /* Opens a version (0 = the newest) as the catalogue knows it: ERR_NOT_FOUND when it does not, and
  * ERR_UNAVAILABLE when the file is missing, of another size, or, asked for its content, damaged

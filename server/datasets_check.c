@@ -47,18 +47,17 @@ static void remember(const struct whole *file)
     pthread_mutex_unlock(&mutex);
 }
 
-bool dataset_check(const struct dataset *dataset, const char *name, const char *sha256,
-                   struct err *e)
+bool dataset_check(const struct dataset *dataset, const char *name, struct err *e)
 {
     char found[65];
-    if (!*sha256)
+    if (!dataset->sha256[0])
         return true;
     hash_sha256(dataset->map.bytes, dataset->map.size, found);
-    return strcmp(found, sha256) == 0 ||
+    return strcmp(found, dataset->sha256) == 0 ||
            err_set(e, ERR_UNAVAILABLE,
                    "version %d of dataset '%s' is damaged: its SHA-256 is %s, the catalogue says "
                    "%s",
-                   dataset->version, name, found, sha256);
+                   dataset->version, name, found, dataset->sha256);
 }
 
 /* The file as the kernel knows it: ctime cannot be set back. */
@@ -83,7 +82,7 @@ static bool check_once(const struct dataset *dataset, const struct store_dataset
     bool known = look_at(path, &file);
     if (known && is_remembered(&file))
         return true;
-    if (!dataset_check(dataset, row->name, row->sha256, e))
+    if (!dataset_check(dataset, row->name, e))
         return false;
     if (known)
         remember(&file);
@@ -109,6 +108,8 @@ bool datasets_open(struct store *store, const char *name, int version, bool cont
     /* Without a sum at least the values are looked at. */
     bool ok = content && !row.sha256[0] ? dataset_open(dataset, name, row.version, e)
                                         : dataset_open_unread(dataset, name, row.version, e);
+    if (ok)
+        memcpy(dataset->sha256, row.sha256, sizeof dataset->sha256);
     if (ok && !check(dataset, &row, content, e)) {
         dataset_close(dataset);
         ok = false;

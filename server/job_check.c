@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "job_net.h"
+#include "job_space.h"
 #include "name.h"
 #include "step.h"
 
@@ -55,7 +56,8 @@ static bool check_net(const struct config *config, struct job_request *request,
         return false;
     bool ok = net->param_count > 0 ||
               err_field(e, ERR_INVALID, "architecture", "net has no parameters to train");
-    ok = ok && (!base || job_net_agree(net, base->net, request->init_from, e));
+    ok = ok && (!base || job_net_agree(net, base->net, request->init_from, e)) &&
+         job_space_check(net->state_count, e);
     if (ok && request->train.threads == 0)
         request->train.threads = cnn_step_threads(net, request->train.batch_size, config->threads);
     cnn_net_free(net);

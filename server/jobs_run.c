@@ -14,6 +14,8 @@
 
 #include "datasets.h"
 #include "job_json.h"
+#include "job_net.h"
+#include "job_space.h"
 #include "log.h"
 
 enum { TERM_GRACE_MS = 5000 }; /* from a cancel's SIGTERM to SIGKILL */
@@ -186,6 +188,7 @@ static bool take_line(void *context, const char *line, size_t size, struct err *
 static void forget(struct run *run)
 {
     struct err e;
+    job_space_settle(&run->space, run->row.id, run->temp);
     if (run->temp[0] && !file_remove(run->temp, &e))
         log_job(LOG_ERROR, "temporary_file_stays", &run->row, "error", e.detail);
     progress_clear(&run->done);
@@ -235,7 +238,7 @@ static bool store_end(struct run *run)
 {
     struct err e;
     pthread_mutex_lock(&run->parts->lock);
-    bool ok = store_outcome(run, &e);
+    bool ok = store_outcome(run, &e) || (space_spend_reserve(&e) && store_outcome(run, &e));
     if (ok)
         run->seen = (struct run_seen){.point_count = 0};
     pthread_mutex_unlock(&run->parts->lock);
@@ -321,6 +324,7 @@ static void finish(struct run *run)
      */
     child_signal(&run->child, SIGKILL);
     child_reap(&run->child, reason);
+    job_space_settle(&run->space, run->row.id, run->temp);
     if (run->stalled)
         snprintf(reason, sizeof reason, "worker said nothing for %d s (job-stall-s)",
                  run->parts->config->job_stall_s);
@@ -353,14 +357,27 @@ bool run_take(struct run *run, bool *found, struct err *e)
     return ok;
 }
 
+/* Room for what the worker writes. */
+static bool claim_space(struct run *run, const struct job_request *request,
+                        const struct dataset *dataset, struct err *e)
+{
+    struct cnn_net *net = job_net_plan(request, dataset, e);
+    bool ok = net && job_space_claim(&run->space, run->row.id, net->state_count, e);
+    cnn_net_free(net);
+    return ok;
+}
+
 /* The labels are kept with the job: its reports outlive the dataset. */
-static bool keep_labels(struct run *run, const struct job_request *request, struct err *e)
+static bool look_at_dataset(struct run *run, const struct job_request *request, struct err *e)
 {
     struct dataset dataset;
-    if (!dataset_open(&dataset, request->dataset, request->dataset_version, e))
+    if (!datasets_open(run->parts->store, request->dataset, request->dataset_version, false,
+                       &dataset, e))
         return false;
+    memcpy(run->dataset_sha256, dataset.sha256, sizeof run->dataset_sha256);
     bool ok = store_job_set_labels(run->parts->store, run->row.id, dataset.info.labels,
-                                   dataset.info.label_count, e);
+                                   dataset.info.label_count, e) &&
+              claim_space(run, request, &dataset, e);
     dataset_close(&dataset);
     return ok;
 }
@@ -394,6 +411,8 @@ static bool start_worker(struct run *run, const struct buf *request, struct err 
                           seconds,
                           "--memory-mib",
                           mebibytes,
+                          "--dataset-sha256",
+                          run->dataset_sha256,
                           NULL};
     /* clang-format on */
     return child_start(&run->child, argv, request->data, request->size, e);
@@ -412,7 +431,7 @@ static bool read_request(struct run *run, struct buf *text, struct err *e)
     struct json_writer w;
     jw_begin(&w, text);
     job_request_write(&w, &request);
-    bool ok = (buf_ok(text) || err_no_memory(e)) && keep_labels(run, &request, e);
+    bool ok = (buf_ok(text) || err_no_memory(e)) && look_at_dataset(run, &request, e);
     job_request_clear(&request);
     return ok;
 }

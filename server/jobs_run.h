@@ -44,6 +44,8 @@ struct run {
     struct store_job row; /* id 0: the run is free */
     int batch_size, patience, best_epoch;
     char temp[FILES_PATH_BYTES]; /* where the worker writes the model */
+    struct space_claim space;    /* of the files that the worker writes */
+    char dataset_sha256[65];     /* for the worker to check */
     struct child child;          /* pid 0: none, or none any more */
     struct err error;            /* ours: ends the job as failed */
     struct progress done;        /* type PROGRESS_DONE once it came; owned */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "space.h"
 #include "store.h"
 #include "store_sql.h"
 
@@ -162,7 +163,7 @@ bool store_job_end(struct store *store, int64_t id, enum job_state state, const 
     return store_finish(store, ok, e);
 }
 
-bool store_job_cancel(struct store *store, int64_t id, struct err *e)
+static bool cancel_job(struct store *store, int64_t id, struct err *e)
 {
     if (!store_begin(store, e))
         return false;
@@ -171,7 +172,12 @@ bool store_job_cancel(struct store *store, int64_t id, struct err *e)
     return store_finish(store, ok, e);
 }
 
-bool store_job_delete(struct store *store, int64_t id, struct err *e)
+bool store_job_cancel(struct store *store, int64_t id, struct err *e)
+{
+    return cancel_job(store, id, e) || (space_spend_reserve(e) && cancel_job(store, id, e));
+}
+
+static bool delete_job(struct store *store, int64_t id, struct err *e)
 {
     enum job_state state;
     if (!store_begin(store, e))
@@ -182,6 +188,11 @@ bool store_job_delete(struct store *store, int64_t id, struct err *e)
                      job_state_name(state));
     ok = ok && sql_run(store, e, "DELETE FROM jobs WHERE id = ?", "l", id);
     return store_finish(store, ok, e);
+}
+
+bool store_job_delete(struct store *store, int64_t id, struct err *e)
+{
+    return delete_job(store, id, e) || (space_spend_reserve(e) && delete_job(store, id, e));
 }
 
 /* ---- back to the queue ---- */

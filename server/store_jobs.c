@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "space.h"
 #include "store.h"
 #include "store_sql.h"
 
@@ -235,7 +236,7 @@ bool store_job_has_dataset(struct store *store, const struct store_job *row, str
 static bool insert_job(struct store *store, struct store_job *row, const char *key, struct err *e)
 {
     store_now(row->created);
-    return store_job_has_dataset(store, row, e) &&
+    return space_check_rows(e) && store_job_has_dataset(store, row, e) &&
            sql_number(store, e, &row->id, 0,
                       "INSERT INTO jobs (state, request, model, dataset, dataset_version, priority,"
                       " epochs, threads, created, idempotency_key)"

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "limits.h"
+#include "space.h"
 #include "store.h"
 #include "store_sql.h"
 
@@ -45,7 +46,7 @@ static bool insert_epoch(struct store *store, int64_t id, const struct progress 
 bool store_job_epoch(struct store *store, int64_t id, const struct progress *epoch,
                      const struct report_batch *points, int point_count, struct err *e)
 {
-    if (!store_begin(store, e))
+    if (!space_check_rows(e) || !store_begin(store, e))
         return false;
     bool ok = store_job_check_state(store, id, JOB_RUNNING, e) && insert_epoch(store, id, epoch, e);
     for (int i = 0; ok && i < point_count; i++)

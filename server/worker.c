@@ -168,6 +168,10 @@ static bool prepare(struct worker_job *job, struct err *e)
         !dataset_open(&job->dataset, job->request.dataset, job->request.dataset_version, e))
         return false;
     job->dataset_open = true;
+    if (job->dataset_sha256)
+        snprintf(job->dataset.sha256, sizeof job->dataset.sha256, "%s", job->dataset_sha256);
+    if (!dataset_check(&job->dataset, job->request.dataset, e))
+        return false;
     job->net = job_net_new(&job->request, &job->dataset, e);
     if (!job->net)
         return false;
@@ -283,6 +287,7 @@ static bool read_arguments(struct worker_job *job, int argc, char **argv)
         {"checkpoint", required_argument, NULL, 'c'},
         {"checkpoint-s", required_argument, NULL, 's'},
         {"memory-mib", required_argument, NULL, 'M'},
+        {"dataset-sha256", required_argument, NULL, 'D'},
         {0},
     };
     optind = 1;
@@ -301,6 +306,8 @@ static bool read_arguments(struct worker_job *job, int argc, char **argv)
             job->checkpoint_s = (int)strtol(optarg, NULL, 10);
         else if (option == 'M')
             job->memory_mib = (int)strtol(optarg, NULL, 10);
+        else if (option == 'D')
+            job->dataset_sha256 = optarg;
         else
             return false;
     }

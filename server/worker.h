@@ -1,7 +1,8 @@
 /* worker.h - the training process: what the daemon and `strided worker` agree on.
  *
  * The daemon starts `strided worker --parent PID --data-dir PATH --model-file PATH --job ID
- * --checkpoint PATH --checkpoint-s N --memory-mib N` in a process group of its own. The worker
+ * --checkpoint PATH --checkpoint-s N --memory-mib N [--dataset-sha256 HEX]` in a process group of
+ * its own. The worker
  * reads the job's request (job_json.h; version, architecture and threads filled in) on standard
  * input up to its end, trains, and writes one progress message a line (progress.h) to descriptor 3:
  * START, then BATCH and EPOCH as they come, then DONE with status 0, or FAIL with status 1. Before
@@ -12,11 +13,11 @@
  * within an epoch, 0 being after every batch; and when SIGTERM asks the worker to stop: it ends
  * with STOPPED and status 0, or, when it had just finished, with DONE. The daemon writes one byte
  * to descriptor 4 for each EPOCH that it has stored, and until it has them all the worker writes no
- * checkpoint: that is never ahead of the daemon. A job that fails keeps its last checkpoint;
- * removing it is for the daemon.
+ * checkpoint: that is never ahead of the daemon. It is written as tmp/job-ID.safetensors first. A
+ * job that fails keeps its last checkpoint; removing it is for the daemon.
  *
  * --memory-mib is what the job may allocate besides the program itself and its threads' stacks; 0:
- * no limit. Mapped datasets do not count.
+ * no limit. Mapped datasets do not count. --dataset-sha256 is what the dataset's file must be.
  */
 #ifndef STRIDED_WORKER_H
 #define STRIDED_WORKER_H

@@ -212,6 +212,12 @@ START_TEST(damaged_datasets_are_named_and_the_others_train)
                    "version 1 of dataset 'flipped' is damaged");
     expect_problem(client_post(&server, "/models/blind/evaluate", "{\"dataset\":\"flipped\"}"), 503,
                    NULL, "version 1 of dataset 'flipped' is damaged");
+    char id[24];
+    post_job(&server, JOB_ON("flipped"), id);
+    cJSON *job = wait_job(&server, id);
+    ck_assert_str_eq(text(job, "state"), "failed");
+    ck_assert_ptr_nonnull(strstr(text(job, "error"), "version 1 of dataset 'flipped' is damaged"));
+    cJSON_Delete(job);
     cJSON_Delete(run_job(&server, JOB_ON("good")));
     reply_expect(client_send(&server, "DELETE", "/datasets/flipped", NULL, NULL, 0), 204, NULL);
     reply_expect(client_send(&server, "DELETE", "/datasets/missing", NULL, NULL, 0), 204, NULL);

@@ -1,10 +1,13 @@
 /* A disk that fails: full, or broken, at any call. What was acknowledged stays, what fails says
  * why, predictions go on, and all is well again when the disk is. */
 #include <dirent.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 
 #include "faults_client.h"
+#include "small_job.h"
 
 static struct daemon server;
 
@@ -182,6 +185,168 @@ START_TEST(the_reserve_lets_things_be_deleted_on_a_full_disk)
 }
 END_TEST
 
+/* ---- jobs ---- */
+
+static const char *const each_batch[] = {"--threads", "1", "--checkpoint-s", "0", NULL};
+
+/* Two batches, with a checkpoint after each. */
+#define ONE_EPOCH                                                                      \
+    "{\"model\":\"m\",\"dataset\":\"d\",\"architecture\":\"shapes-cnn\",\"epochs\":1," \
+    "\"batch_size\":10}"
+
+/* The job fails for this reason, or did not need the call; predictions go on; resumed, it ends with
+ * the weights that it should have. Returns whether it failed. */
+static bool fail_job_once(const char *path, uint32_t role, uint32_t n, int number, const char *sum)
+{
+    char id[24];
+    faults_fail(path, role, ANY_CALL, n, n, number);
+    post_job(&server, ONE_EPOCH, id);
+    cJSON *job = wait_job(&server, id);
+    faults_stop();
+    expect_model_answers(&server, "/models/m/predict");
+    bool failed = strcmp(text(job, "state"), "failed") == 0;
+    if (failed) {
+        ck_assert_msg(strstr(text(job, "error"), strerror(number)) != NULL,
+                      "call %u (%u on %s): %s", n, faults->acted_call, faults->acted_path,
+                      text(job, "error"));
+        ck_assert_int_eq(status_of(resume_job(&server, id, "")), 202);
+        cJSON_Delete(job);
+        job = wait_job(&server, id);
+    }
+    ck_assert_str_eq(text(job, "state"), "succeeded");
+    ck_assert_str_eq(text(job, "weights_sha256"), sum);
+    cJSON_Delete(job);
+    return failed;
+}
+
+/* Each call on such a path fails in a job of its own. */
+static void fail_each_call_of_jobs(const char *folder, uint32_t role, int number, int failures_min)
+{
+    char path[400], sum[65];
+    int failures = 0;
+    faults_prepare();
+    daemon_start(&server, each_batch);
+    snprintf(path, sizeof path, "%s/%s", server.data_dir, folder);
+    ck_assert_int_eq(status_of(put("/datasets/d")), 201);
+    weights_of(&server, ONE_EPOCH, sum);
+    for (uint32_t n = 1;; n++) {
+        failures += fail_job_once(path, role, n, number, sum);
+        if (!faults->acted)
+            break;
+    }
+    ck_assert_int_ge(failures, failures_min);
+    while (entries_of("checkpoints") + entries_of("tmp") > 0)
+        job_pause(); /* they go when the job's end is stored */
+    restart();
+    expect_model_answers(&server, "/models/m/predict");
+    daemon_stop(&server);
+}
+
+START_TEST(a_full_disk_under_a_worker_fails_its_job_which_can_go_on)
+{
+    fail_each_call_of_jobs("", ON_WORKER, ENOSPC, 10);
+}
+END_TEST
+
+START_TEST(a_broken_disk_under_a_worker_fails_its_job_which_can_go_on)
+{
+    fail_each_call_of_jobs("checkpoints", ON_WORKER, EIO, 3);
+}
+END_TEST
+
+START_TEST(a_model_that_cannot_be_published_fails_its_job_which_can_go_on)
+{
+    fail_each_call_of_jobs("models", ON_DAEMON, EIO, 2);
+}
+END_TEST
+
+/* Nothing can be written for a while, neither rows nor files. */
+START_TEST(training_ends_and_predictions_go_on_while_nothing_can_be_written)
+{
+    char id[24];
+    faults_prepare();
+    daemon_start(&server, each_batch);
+    ck_assert_int_eq(status_of(put("/datasets/shapes")), 201);
+    cJSON_Delete(run_job(&server, "{" SMALL ",\"epochs\":1}"));
+    post_job(&server, ENDLESS, id);
+    wait_running(&server, id);
+    faults_fail(server.data_dir, ON_DAEMON | ON_WORKER, ANY_CALL, 1, 0, ENOSPC);
+    while (find_worker(&server) != 0)
+        job_pause();
+    expect_model_answers(&server, "/models/m/predict");
+    ck_assert_int_eq(status_of(client_get(&server, "/health/ready")), 200);
+    ck_assert_int_eq(status_of(put("/datasets/other")), 507);
+    ck_assert_int_eq(status_of(client_post(&server, "/jobs", "{" SMALL "}")), 507);
+    faults_stop();
+    cJSON *job = wait_job(&server, id);
+    ck_assert_str_eq(text(job, "state"), "failed");
+    ck_assert_msg(strstr(text(job, "error"), strerror(ENOSPC)) ||
+                      strstr(text(job, "error"), "disk is full"),
+                  "%s", text(job, "error"));
+    cJSON_Delete(job);
+    cJSON_Delete(run_job(&server, "{" SMALL ",\"epochs\":1}"));
+    daemon_stop(&server);
+}
+END_TEST
+
+/* ---- a small disk ---- */
+
+/* In a mount namespace of this test; false where that is not allowed. */
+static bool mount_small_disk(char folder[256])
+{
+    harness_tmpdir(folder, 256);
+    if (unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+        mount("none", folder, "tmpfs", 0, "size=12m") == 0)
+        return true;
+    printf("skipped: cannot mount a tmpfs\n");
+    fflush(stdout);
+    harness_rmdir(folder);
+    return false;
+}
+
+static struct reply put_large(const char *path)
+{
+    const char body[] = "{\"generator\":\"shapes\",\"train\":3000,\"test\":10}";
+    return client_send(&server, "PUT", path, NULL, body, sizeof body - 1);
+}
+
+START_TEST(a_disk_that_was_filled_can_be_emptied_and_used_again)
+{
+    char folder[256], name[32];
+    int made = 0;
+    if (!mount_small_disk(folder))
+        return;
+    setenv("TMPDIR", folder, 1);
+    server = make_with((const char *const[]){NULL});
+    cJSON_Delete(run_job(&server, "{" SMALL ",\"epochs\":1}"));
+    for (;; made++) {
+        snprintf(name, sizeof name, "/datasets/d%d", made);
+        struct reply reply = put_large(name);
+        if (reply.status != 201) {
+            reply_expect_problem(&reply, 507, "on the disk");
+            break;
+        }
+        reply_clear(&reply);
+    }
+    ck_assert_int_ge(made, 1);
+    expect_model_answers(&server, "/models/m/predict");
+    while (made-- > 0) {
+        snprintf(name, sizeof name, "/datasets/d%d", made);
+        ck_assert_int_eq(status_of(client_send(&server, "DELETE", name, NULL, NULL, 0)), 204);
+    }
+    ck_assert_int_eq(status_of(put_large("/datasets/d0")), 201);
+    cJSON_Delete(run_job(&server, "{" SMALL ",\"epochs\":1}"));
+    daemon_stop(&server);
+    umount(folder);
+    rmdir(folder);
+}
+END_TEST
+
 TEST_PROGRAM("server disk", an_import_fails_at_any_call_without_a_trace,
              a_post_fails_at_any_call_without_a_job,
-             the_reserve_lets_things_be_deleted_on_a_full_disk)
+             the_reserve_lets_things_be_deleted_on_a_full_disk,
+             a_full_disk_under_a_worker_fails_its_job_which_can_go_on,
+             a_broken_disk_under_a_worker_fails_its_job_which_can_go_on,
+             a_model_that_cannot_be_published_fails_its_job_which_can_go_on,
+             training_ends_and_predictions_go_on_while_nothing_can_be_written,
+             a_disk_that_was_filled_can_be_emptied_and_used_again)
