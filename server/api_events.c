@@ -138,6 +138,7 @@ static bool poll_begin(struct app *app, const struct events_wait *asked,
     struct poll *poll = malloc(sizeof *poll);
     if (!poll)
         return err_no_memory(e);
+    response->waits = true;
     *poll = (struct poll){app, asked->job, response, http_defer(request, response)};
     struct events_wait wait = *asked;
     wait.over = poll_over;

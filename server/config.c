@@ -79,6 +79,8 @@ static const struct setting {
      "bytes a second expected of long bodies and their readers"},
     {"bootstrap", BOOLEAN, MEMBER(bootstrap), 0, 0, "true", NULL,
      "make a first dataset and model in an empty data folder"},
+    {"slow-ms", INTEGER, MEMBER(slow_ms), 0, 3600000, "1000", "MS",
+     "log requests as warnings that took as long to answer; 0: none"},
     {"access-log", BOOLEAN, MEMBER(access_log), 0, 0, "true", NULL,
      "log every request as a JSON line on stderr"},
 #undef MEMBER

@@ -23,6 +23,7 @@ struct config {
     int checkpoint_s;    /* between a job's checkpoints within an epoch */
     bool bootstrap;      /* make a first dataset and model in an empty data directory */
     bool access_log;     /* default on */
+    int slow_ms;         /* requests that take as long are logged as warnings; 0 = none */
 
     /* Connections. */
     int connections;             /* open at once; 0 = no limit; default 4096 */

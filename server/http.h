@@ -71,6 +71,7 @@ struct http_response {
     struct buf body;           /* taken over by http.c */
     struct http_stream stream; /* instead of body; .read NULL: none */
     struct http_figures figures;
+    bool waits; /* it takes its time on purpose (a long poll) and is not logged as slow */
     struct {
         char name[32], value[256];
     } headers[HTTP_HEADERS_MAX];

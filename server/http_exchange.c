@@ -82,10 +82,21 @@ static void exchange_free(struct exchange *x)
     free(x);
 }
 
+static bool is_slow(const struct exchange *x, uint64_t handle_us)
+{
+    int slow_ms = x->server->config->slow_ms;
+    return slow_ms > 0 && !x->response.waits && handle_us >= (uint64_t)slow_ms * 1000;
+}
+
 static void log_exchange(const struct exchange *x, int status)
 {
     char path[LOG_PATH_BYTES + 1], method[LOG_METHOD_BYTES + 1];
     bool answered = x->stage == STAGE_RESPONDING || x->stage == STAGE_REFUSED;
+    uint64_t handle_us = x->made_us > x->complete_us ? x->made_us - x->complete_us : 0;
+    const struct http_figures *f = &x->response.figures;
+    bool slow = is_slow(x, handle_us);
+    if (!slow && !x->server->config->access_log)
+        return;
     snprintf(path, sizeof path, "%s", x->raw_target);
     snprintf(method, sizeof method, "%s", x->request.method ? x->request.method : "");
     struct log_access access = {
@@ -97,8 +108,16 @@ static void log_exchange(const struct exchange *x, int status)
         .bytes_in = x->bytes_in,
         .bytes_out = x->bytes_out,
         .duration_us = now_us() - x->started_us,
+        .handle_us = handle_us,
+        .model = f->model[0] != '\0' ? f->model : NULL,
+        .version = f->version,
+        .batch = f->batch,
+        .decode_us = f->decode_us,
+        .queue_us = f->queue_us,
+        .compute_us = f->compute_us,
+        .encode_us = f->encode_us,
     };
-    log_access(&access);
+    log_access(slow ? LOG_WARN : LOG_INFO, &access);
 }
 
 /* The sweep has cut a request that was still coming: its answer goes out before the socket is
@@ -128,7 +147,7 @@ void exchange_end(struct exchange *x, int status)
     if (x->stage <= STAGE_BODY && client_was_cut(x->client))
         answer_late(x);
     x->client->current = NULL;
-    if (server->config->access_log && (x->stage != STAGE_HEAD || status))
+    if (x->stage != STAGE_HEAD || status)
         log_exchange(x, status);
     client_enter(x->client, CLIENT_IDLE, 0);
     exchange_free(x);
@@ -288,6 +307,7 @@ void exchange_conclude(struct exchange *x, const struct err *e)
         problem(x, http_status_of(e->code), e);
     http_body_clear(&x->body);
     end_upload(x);
+    x->made_us = now_us();
     x->stage = STAGE_RESPONDING;
 }
 
@@ -356,6 +376,7 @@ enum http_next exchange_finish(struct exchange *x)
     case STAGE_BODY:
         if (!client_enter(x->client, CLIENT_WORK, 0))
             return NEXT_CLOSE;
+        x->complete_us = now_us();
         return x->route->slow ? hand_over(x) : handle_here(x);
     case STAGE_RESPONDING:
         return NEXT_RESPOND;

@@ -60,8 +60,8 @@ struct exchange {
     struct http_server *server;
     struct MHD_Connection *connection;
     struct client *client;
-    char *raw_target; /* owned */
-    uint64_t started_us;
+    char *raw_target;                          /* owned */
+    uint64_t started_us, complete_us, made_us; /* its first line, its last byte, its reply */
     enum stage stage;
     bool counted;     /* in server->in_flight */
     bool close;       /* the connection ends with this response */

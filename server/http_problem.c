@@ -46,9 +46,10 @@ const char *http_status_title(int status)
 void http_problem(struct http_response *response, int status, const struct err *e,
                   const char *request_id)
 {
-    struct http_figures figures = response->figures;
+    const struct http_response before = *response;
     http_response_clear(response);
-    response->figures = figures;
+    response->figures = before.figures;
+    response->waits = before.waits;
     response->status = status;
     response->content_type = "application/problem+json";
     if (status == 429 || status == 503)

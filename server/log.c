@@ -68,11 +68,22 @@ void log_event(enum log_level level, const char *event, ...)
     end_line(&w, &line);
 }
 
-void log_access(const struct log_access *access)
+static void add_figures(struct json_writer *w, const struct log_access *access)
+{
+    jw_key_string(w, "model", access->model);
+    jw_key_int(w, "version", access->version);
+    jw_key_int(w, "batch", access->batch);
+    jw_key_int(w, "decode_us", (int64_t)access->decode_us);
+    jw_key_int(w, "queue_us", (int64_t)access->queue_us);
+    jw_key_int(w, "compute_us", (int64_t)access->compute_us);
+    jw_key_int(w, "encode_us", (int64_t)access->encode_us);
+}
+
+void log_access(enum log_level level, const struct log_access *access)
 {
     struct buf line = {0};
     struct json_writer w;
-    begin_line(&w, &line, LOG_INFO, "request");
+    begin_line(&w, &line, level, "request");
     jw_key_string(&w, "request_id", access->request_id);
     jw_key_string(&w, "remote", access->remote);
     jw_key_string(&w, "method", access->method);
@@ -81,5 +92,8 @@ void log_access(const struct log_access *access)
     jw_key_int(&w, "bytes_in", (int64_t)access->bytes_in);
     jw_key_int(&w, "bytes_out", (int64_t)access->bytes_out);
     jw_key_int(&w, "duration_us", (int64_t)access->duration_us);
+    jw_key_int(&w, "handle_us", (int64_t)access->handle_us);
+    if (access->model)
+        add_figures(&w, access);
     end_line(&w, &line);
 }

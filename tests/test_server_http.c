@@ -318,50 +318,6 @@ START_TEST(long_queries_are_refused)
 }
 END_TEST
 
-/* ---- log ---- */
-
-START_TEST(the_access_log_is_json_and_cannot_be_forged)
-{
-    static const char head[] = "GET /a%0a\"}\x1b[2J HTTP/1.1\r\nHost: x\r\n\r\n";
-    char path[400] = "/";
-    memset(path + 1, 'p', 300);
-    start();
-    struct reply reply = send_with("GET", "/version?a=1", "X-Request-Id: seen", NULL, 0);
-    reply_clear(&reply);
-    free(client_raw(&served, head, sizeof head - 1));
-    reply = client_get(&served, path);
-    reply_clear(&reply);
-    daemon_terminate(&served);
-    daemon_wait(&served);
-
-    char *log = daemon_log(&served);
-    const char *line = strstr(log, "\"request_id\":\"seen\"");
-    ck_assert_ptr_nonnull(line);
-    ck_assert_ptr_nonnull(
-        strstr(line, "\"method\":\"GET\",\"path\":\"/version?a=1\",\"status\":200"));
-    ck_assert_ptr_nonnull(strstr(log, "\"path\":\"/a%0a\\\"}\\u001b[2J\",\"status\":400"));
-    path[256] = '\0';
-    ck_assert_ptr_nonnull(strstr(log, path));
-    path[256] = 'p';
-    path[257] = '\0';
-    ck_assert_ptr_null(strstr(log, path));
-    free(log);
-    harness_rmdir(served.folder);
-}
-END_TEST
-
-START_TEST(the_access_log_can_be_turned_off)
-{
-    daemon_start(&served, (const char *const[]){"--no-access-log", NULL});
-    struct reply reply = client_get(&served, "/version");
-    reply_clear(&reply);
-    char *log = daemon_log(&served);
-    ck_assert_ptr_null(strstr(log, "\"event\":\"request\""));
-    free(log);
-    stop();
-}
-END_TEST
-
 TEST_PROGRAM("server_http", health_version_index_and_openapi_answer,
              an_unknown_path_is_a_problem_404, a_wrong_method_gets_405_with_allow,
              head_is_get_without_a_body, a_trailing_slash_and_an_unknown_query_change_nothing,
@@ -369,5 +325,4 @@ TEST_PROGRAM("server_http", health_version_index_and_openapi_answer,
              a_connection_is_kept_over_errors_and_pipelining, malformed_heads_get_one_400_and_close,
              a_nul_in_the_head_is_refused, heads_that_cannot_be_parsed_are_refused_and_closed,
              a_length_past_64_bits_is_too_large, many_parameters_or_cookies_are_refused,
-             a_method_of_ten_kilobytes_is_refused, http_1_0_needs_no_host, long_queries_are_refused,
-             the_access_log_is_json_and_cannot_be_forged, the_access_log_can_be_turned_off)
+             a_method_of_ten_kilobytes_is_refused, http_1_0_needs_no_host, long_queries_are_refused)
