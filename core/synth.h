@@ -5,10 +5,12 @@
  * color-shapes  [3,28,28]; 0 = yellow square; 1 = half yellow circles, half red squares (so
  *               neither colour nor form alone tells).
  * solids        [1,24,24,24] filled bodies, 0 or 1 a voxel: sphere, box, cylinder, cone, torus,
- * each turned about any axis, of random size and proportions, wholly inside. signals       [1,64]
- * one-dimensional, 128 = zero: sine, square and saw waves of 1.5 to 6 periods, any phase, amplitude
- * 40 to 100, with normal noise of deviation 4; and noise alone, of deviation 30 to 55. Same seed,
- * same samples; sample i does not depend on how many are asked for.
+ *               each turned about any axis, of random size and proportions, wholly inside.
+ * signals       [1,64] one-dimensional, 128 = zero: sine, square and saw waves of 1.5 to 6 periods,
+ *               any phase, amplitude 40 to 100, with normal noise of deviation 4; and noise alone,
+ *               of deviation 30 to 55.
+ *
+ * Same seed, same samples; sample i does not depend on how many are asked for.
  */
 #ifndef STRIDED_SYNTH_H
 #define STRIDED_SYNTH_H

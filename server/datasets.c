@@ -67,6 +67,17 @@ static const void *generated_samples(const struct dataset_source *source, enum d
     return buffer;
 }
 
+/* Generated solids are filled and keep their proportions; many points leave no holes to fill
+ * through. */
+static struct cnn_voxelize solids_voxelize(void)
+{
+    struct cnn_voxelize how = cnn_voxelize_defaults();
+    how.fit = CNN_VOXEL_ASPECT;
+    how.solid = true;
+    how.samples = LIMIT_IMPORT_POINTS;
+    return how;
+}
+
 bool datasets_generate(struct store *store, const char *name, const struct dataset_request *request,
                        const struct dataset_scaling *scaling, int *version, struct err *e)
 {
@@ -79,6 +90,8 @@ bool datasets_generate(struct store *store, const char *name, const struct datas
         .counts = {request->train, request->test},
     };
     struct dataset_scaling chosen = *scaling;
+    if (generator->shape.rank == CNN_AXES)
+        info.preprocess.voxelize = solids_voxelize();
     if (chosen.scale == 0)
         chosen.scale = generator->scale;
     snprintf(info.source, sizeof info.source, "generator %s, seed %llu", generator->name,

@@ -195,7 +195,7 @@ static void make_solids(int train, int test)
     snprintf(body, sizeof body, "{\"generator\":\"solids\",\"train\":%d,\"test\":%d}", train, test);
     reply_expect(
         send_type(&server, "PUT", "/datasets/solids", "application/json", body, strlen(body)), 201,
-        "\"input\":[1,24,24,24]", NULL);
+        "\"input\":[1,24,24,24]", "\"fit\":\"aspect\",\"axes\":\"xyz\",\"solid\":true", NULL);
 }
 
 START_TEST(a_solid_is_predicted_the_same_in_every_form)
