@@ -65,6 +65,7 @@ bench-mnist: deps data ## train on MNIST over HTTP, hold accuracy and pictures t
 bench-modelnet: deps ## train on ModelNet10's voxel grids over HTTP, predict its meshes (SEEDS="0 1" TEN_SEEDS=0)
 	@$(MAKE) --no-print-directory -j2 all
 	bench/modelnet.sh
+
 .PHONY: bench-watch
 bench-watch: deps ## memory and latency with 100 watchers of a job, and with 1000 jobs
 	@$(MAKE) --no-print-directory -j2 all

@@ -4,9 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "harness.h"
-#include "job_client.h"
 #include "limits.h"
+#include "small_job.h"
 
 /* One thread is quickest for so little. A short heartbeat soon finds a client that has left. */
 static const char *const flags[] = {"--threads", "1", "--heartbeat-s", "1", NULL};
@@ -38,15 +37,6 @@ static struct daemon daemon_with_endless_job(void)
     post_epochs(&daemon, 100000, id);
     wait_running(&daemon, id);
     return daemon;
-}
-
-static void cancel(const struct daemon *daemon, const char *id)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/jobs/%s/cancel", id);
-    struct reply reply = client_post(daemon, path, "");
-    ck_assert_int_eq(reply.status, 202);
-    reply_clear(&reply);
 }
 
 /* ---- a stream as it is read ---- */
@@ -185,7 +175,7 @@ START_TEST(a_job_is_followed_from_queue_to_end)
     ck_assert(next_event(&stream, NULL, &event));
     ck_assert_str_eq(text(event.data, "state"), "queued");
     cJSON_Delete(event.data);
-    cancel(&daemon, "1");
+    cancel_job(&daemon, "1");
     ck_assert(next_event(&stream, NULL, &event));
     ck_assert_str_eq(text(event.data, "state"), "running");
     cJSON_Delete(event.data);
@@ -214,7 +204,7 @@ START_TEST(a_running_job_shows_batches_and_its_cancel)
     ck_assert_int_eq((int)number(event.data, "epochs"), 100000);
     ck_assert_double_gt(number(event.data, "batch_loss"), 0);
     cJSON_Delete(event.data);
-    cancel(&daemon, "1");
+    cancel_job(&daemon, "1");
     stream.taken = 0;
     expect_rest(&stream, 0, 0, "cancelled");
     stream_close(&stream);
@@ -233,7 +223,7 @@ START_TEST(a_client_comes_back_with_the_last_id_it_has_seen)
     /* Wins over the query, which an EventSource keeps. */
     stream = stream_open(&daemon, "/jobs/1/events?last_event_id=0", header);
     await_number(&stream, "epoch", "epoch", 5, id);
-    cancel(&daemon, "1");
+    cancel_job(&daemon, "1");
     stream.taken = 0;
     expect_rest(&stream, 5, 3, "cancelled");
     stream_close(&stream);
@@ -302,6 +292,111 @@ START_TEST(ids_stay_true_over_a_restart)
     expect_rest(&stream, atoi(id), epoch, text(job, "state"));
     stream_close(&stream);
     cJSON_Delete(job);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+/* Reads to the end of the stream; epochs go on from *epoch, ids from *last. */
+static void follow(struct stream *stream, int *last, int *epoch)
+{
+    struct event event;
+    while (next_event(stream, NULL, &event)) {
+        bool durable = !strchr(event.id, '.');
+        if (durable)
+            ck_assert_int_eq(atoi(event.id), ++*last);
+        if (strcmp(event.name, "epoch") == 0)
+            ck_assert_int_eq((int)number(event.data, "epoch"), ++*epoch);
+        cJSON_Delete(event.data);
+    }
+}
+
+/* A job's curve without the times it took. */
+static cJSON *curve_of(const struct daemon *daemon, const char *id)
+{
+    cJSON *loss = get_json(daemon, "/jobs/%s/loss", id), *epoch;
+    cJSON_ArrayForEach(epoch, cJSON_GetObjectItem(loss, "epochs"))
+    {
+        cJSON_DeleteItemFromObject(epoch, "seconds");
+    }
+    return loss;
+}
+
+static void expect_same_matrix(const struct daemon *daemon, int epoch)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/jobs/%%s/confusion?epoch=%d", epoch);
+    cJSON *one = get_json(daemon, path, "1"), *other = get_json(daemon, path, "2");
+    ck_assert(cJSON_Compare(member(one, "matrix"), member(other, "matrix"), true));
+    cJSON_Delete(one);
+    cJSON_Delete(other);
+}
+
+/* The worker is killed, then the daemon, then what a client saw is put together. */
+START_TEST(a_job_that_crashed_looks_like_one_that_did_not)
+{
+    enum { EPOCHS = 300 };
+    char body[256], header[64], id[40];
+    struct daemon daemon = daemon_with_shapes();
+    snprintf(body, sizeof body, JOB, EPOCHS);
+    cJSON_Delete(run_job(&daemon, body));
+    cJSON *expected = curve_of(&daemon, "1");
+
+    post_epochs(&daemon, EPOCHS, id);
+    struct stream stream = stream_open(&daemon, "/jobs/2/events", NULL);
+    await_number(&stream, "epoch", "epoch", 20, id);
+    kill(worker_of(&daemon), SIGKILL);
+    await_number(&stream, "epoch", "epoch", 40, id);
+    kill_daemon(&daemon);
+    int last = 0, epoch = 0;
+    stream.taken = 0;
+    follow(&stream, &last, &epoch);
+    ck_assert_int_ge(epoch, 40);
+    stream_close(&stream);
+    daemon_launch(&daemon, flags);
+    snprintf(header, sizeof header, "Last-Event-ID: %d", last);
+    stream = stream_open(&daemon, "/jobs/2/events", header);
+    follow(&stream, &last, &epoch);
+    ck_assert_int_eq(epoch, EPOCHS);
+    ck_assert_ptr_nonnull(strstr(stream.text, "\"state\":\"succeeded\""));
+    stream_close(&stream);
+
+    cJSON *curve = curve_of(&daemon, "2");
+    ck_assert(cJSON_Compare(curve, expected, true));
+    cJSON_Delete(curve);
+    cJSON_Delete(expected);
+    expect_same_matrix(&daemon, 20);
+    expect_same_matrix(&daemon, EPOCHS);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+/* An end that was undone is told to nobody who comes later. */
+START_TEST(a_resumed_job_is_followed_on)
+{
+    char header[64], id[40];
+    struct daemon daemon = daemon_with_endless_job();
+    struct stream stream = stream_open(&daemon, "/jobs/1/events", NULL);
+    await_number(&stream, "epoch", "epoch", 2, id);
+    cancel_job(&daemon, "1");
+    int last = 0, epoch = 0, told = 0;
+    stream.taken = 0;
+    follow(&stream, &last, &epoch);
+    stream_close(&stream);
+    struct reply reply = resume_job(&daemon, "1", "");
+    ck_assert_int_eq(reply.status, 202);
+    reply_clear(&reply);
+    snprintf(header, sizeof header, "Last-Event-ID: %d", last);
+    stream = stream_open(&daemon, "/jobs/1/events", header);
+    await_number(&stream, "epoch", "epoch", epoch + 2, id);
+    cancel_job(&daemon, "1");
+    stream.taken = 0;
+    follow(&stream, &last, &epoch);
+    stream_close(&stream);
+    reply = client_get(&daemon, "/jobs/1/events");
+    for (const char *at = reply.body; (at = strstr(at, "\"cancelled\"")); at++)
+        told++;
+    ck_assert_int_eq(told, 1);
+    reply_clear(&reply);
     daemon_stop(&daemon);
 }
 END_TEST
@@ -402,7 +497,7 @@ START_TEST(a_watcher_that_does_not_read_holds_up_nobody)
     client_write(fd, request, sizeof request - 1);
     struct stream stream = stream_begin(&daemon, "/jobs/1/events");
     await_number(&stream, "epoch", "epoch", 500, id);
-    cancel(&daemon, "1");
+    cancel_job(&daemon, "1");
     struct event event;
     while (next_event(&stream, NULL, &event))
         cJSON_Delete(event.data);
@@ -534,7 +629,7 @@ START_TEST(long_polls_hold_no_thread)
         fds[i] = client_connect(&daemon);
         client_write(fds[i], request, sizeof request - 1);
     }
-    cancel(&daemon, "1");
+    cancel_job(&daemon, "1");
     for (int i = 0; i < POLLS; i++) {
         char *reply = client_read_all(fds[i], NULL);
         ck_assert_ptr_nonnull(strstr(reply, "\"state\":\"cancelled\""));
@@ -563,6 +658,7 @@ TEST_PROGRAM("server_watch", an_ended_job_is_replayed_and_the_stream_closes,
              a_job_is_followed_from_queue_to_end, a_running_job_shows_batches_and_its_cancel,
              a_client_comes_back_with_the_last_id_it_has_seen,
              a_client_that_has_seen_the_end_is_sent_away, ids_stay_true_over_a_restart,
+             a_job_that_crashed_looks_like_one_that_did_not, a_resumed_job_is_followed_on,
              many_watch_one_job, watchers_past_the_limit_are_refused,
              clients_that_leave_are_forgotten, a_watcher_that_does_not_read_holds_up_nobody,
              a_quiet_stream_beats, head_tells_the_type_and_watches_nothing,
