@@ -164,7 +164,8 @@ bool store_jobs_recover(struct store *store, int interruptions, int *queued, int
 /* Queued -> cancelled. */
 bool store_job_cancel(struct store *store, int64_t id, struct err *e);
 /* Failed or cancelled -> queued, with so many epochs (0: as before). ERR_INVALID with field
- * "epochs" when there are no more of them than it has finished; ERR_BUSY where queued_max wait. */
+ * "epochs" when those are others than before and not more than it has finished; ERR_BUSY where
+ * queued_max wait. */
 bool store_job_resume(struct store *store, int64_t id, int epochs, int queued_max, struct err *e);
 /* With all it measured. ERR_CONFLICT unless it has ended. */
 bool store_job_delete(struct store *store, int64_t id, struct err *e);

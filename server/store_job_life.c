@@ -275,9 +275,10 @@ static bool check_resumable(struct store *store, const struct store_job *row, in
 {
     if (row->state != JOB_FAILED && row->state != JOB_CANCELLED)
         return wrong_state(row->id, row->state, e);
-    if (epochs > 0 && epochs < row->epoch)
-        return err_field(e, ERR_INVALID, "epochs", "epochs %d are fewer than the %d that are done",
-                         epochs, row->epoch);
+    /* Its checkpoint may be within the next epoch. */
+    if (epochs > 0 && epochs <= row->epoch && epochs != row->epochs)
+        return err_field(e, ERR_INVALID, "epochs",
+                         "epochs %d are not more than the %d that are done", epochs, row->epoch);
     if (!store_job_has_dataset(store, row, e)) {
         e->code = e->code == ERR_NOT_FOUND ? ERR_CONFLICT : e->code;
         return false;

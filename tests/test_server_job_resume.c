@@ -36,6 +36,7 @@ START_TEST(a_stopped_daemon_goes_on_with_its_job_at_the_next_start)
     cJSON *job = get_json(&daemon, "/jobs/%s", first);
     ck_assert_int_eq((int)number(job, "attempts"), 2);
     ck_assert_int_eq((int)number(job, "interruptions"), 0);
+    ck_assert_int_ge((int)number(member(job, "resumed_from"), "epoch"), 1);
     ck_assert_int_eq((int)number(job, "model_version"), 2);
     cJSON_Delete(job);
     expect_state(&daemon, second, "succeeded");
@@ -124,6 +125,18 @@ END_TEST
 
 /* ---- cancelled and resumed ---- */
 
+static const char *checkpoint_of(const struct daemon *daemon, const char *id, char path[400])
+{
+    snprintf(path, 400, "%s/checkpoints/%s.safetensors", daemon->data_dir, id);
+    return path;
+}
+
+static bool has_checkpoint(const struct daemon *daemon, const char *id)
+{
+    char path[400];
+    return access(checkpoint_of(daemon, id, path), F_OK) == 0;
+}
+
 static void stop_midway(const struct daemon *daemon, const char *body, char id[24])
 {
     post_job(daemon, body, id);
@@ -146,6 +159,47 @@ START_TEST(a_cancelled_job_is_resumed_to_the_same_weights)
     cJSON_Delete(job);
     reply_clear(&reply);
     expect_weights(&daemon, id, sum);
+    job = get_json(&daemon, "/jobs/%s", id);
+    ck_assert(cJSON_IsObject(member(job, "resumed_from")));
+    cJSON_Delete(job);
+    ck_assert(!has_checkpoint(&daemon, id));
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_job_that_lost_its_checkpoint_begins_again_and_shows_it)
+{
+    struct daemon daemon = make_small();
+    char sum[65], id[24];
+    weights_of(&daemon, SOME, sum);
+    stop_midway(&daemon, SOME, id);
+    char path[400];
+    ck_assert_int_eq(unlink(checkpoint_of(&daemon, id, path)), 0);
+    struct reply reply = resume_job(&daemon, id, "");
+    ck_assert_int_eq(reply.status, 202);
+    reply_clear(&reply);
+    expect_weights(&daemon, id, sum);
+    cJSON *job = get_json(&daemon, "/jobs/%s", id);
+    ck_assert_int_eq((int)number(job, "attempts"), 2);
+    ck_assert(cJSON_IsNull(member(job, "resumed_from")));
+    cJSON_Delete(job);
+    char *log = daemon_log(&daemon);
+    ck_assert_ptr_nonnull(strstr(log, "\"from\":\"the beginning\""));
+    free(log);
+    daemon_stop(&daemon);
+}
+END_TEST
+
+START_TEST(a_deleted_job_takes_its_checkpoint_along)
+{
+    struct daemon daemon = make_small();
+    char id[24];
+    stop_midway(&daemon, SOME, id);
+    ck_assert(has_checkpoint(&daemon, id));
+    struct reply reply = client_send(&daemon, "DELETE", "/jobs/1", NULL, NULL, 0);
+    ck_assert_int_eq(reply.status, 204);
+    reply_clear(&reply);
+    ck_assert(!has_checkpoint(&daemon, id));
     daemon_stop(&daemon);
 }
 END_TEST
@@ -204,7 +258,7 @@ START_TEST(a_bad_resume_is_refused_with_its_field)
         {"{\"epochs\":1.5}", "\"field\":\"epochs\""},
         {"{\"epochs\":\"7\"}", "\"field\":\"epochs\""},
         {"{\"epoch\":7}", "\"field\":\"epoch\""},
-        {"{\"epochs\":1}", "fewer than the"}, /* than are done */
+        {"{\"epochs\":1}", "not more than the"}, /* that are done */
         {"[]", "object"},
         {"{", "400"},
     };
@@ -290,6 +344,8 @@ TEST_PROGRAM("server_job_resume", a_stopped_daemon_goes_on_with_its_job_at_the_n
              a_stop_does_not_wait_for_a_worker_that_hangs,
              a_job_that_is_cancelled_while_the_daemon_stops_does_not_go_on,
              a_killed_daemon_takes_its_worker_along_and_goes_on_at_the_next_start,
-             a_cancelled_job_is_resumed_to_the_same_weights, a_resumed_job_may_get_more_epochs,
+             a_cancelled_job_is_resumed_to_the_same_weights,
+             a_job_that_lost_its_checkpoint_begins_again_and_shows_it,
+             a_deleted_job_takes_its_checkpoint_along, a_resumed_job_may_get_more_epochs,
              only_failed_and_cancelled_jobs_are_resumed, a_bad_resume_is_refused_with_its_field,
              cancel_and_resume_racing_leave_one_sane_state)
