@@ -394,25 +394,16 @@ static bool start_worker(struct run *run, const struct buf *request, struct err 
     int size = snprintf(run->temp, sizeof run->temp, "%s/tmp/job-%s.onnx", files_data_dir(), id);
     if (size < 0 || (size_t)size >= sizeof run->temp)
         return err_set(e, ERR_INTERNAL, "data directory's name is too long");
-    /* clang-format off: a pair a line */
-    char *const argv[] = {"strided",
-                          "worker",
-                          "--parent",
-                          parent,
-                          "--data-dir",
-                          (char *)files_data_dir(),
-                          "--model-file",
-                          run->temp,
-                          "--job",
-                          id,
-                          "--checkpoint",
-                          checkpoint,
-                          "--checkpoint-s",
-                          seconds,
-                          "--memory-mib",
-                          mebibytes,
-                          "--dataset-sha256",
-                          run->dataset_sha256,
+    /* clang-format off */
+    char *const argv[] = {"strided", "worker",
+                          "--parent", parent,
+                          "--data-dir", (char *)files_data_dir(),
+                          "--model-file", run->temp,
+                          "--job", id,
+                          "--checkpoint", checkpoint,
+                          "--checkpoint-s", seconds,
+                          "--memory-mib", mebibytes,
+                          "--dataset-sha256", run->dataset_sha256,
                           NULL};
     /* clang-format on */
     return child_start(&run->child, argv, request->data, request->size, e);
