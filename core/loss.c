@@ -47,6 +47,28 @@ static double cross_entropy(int classes, const float *out, int label, double wei
     return log(sum) + largest - out[label];
 }
 
+/* (1 - smoothing) of the loss on the label, the rest in even parts of that on each class. */
+static double smooth_cross_entropy(const struct cnn_loss *loss, int classes, const float *out,
+                                   int label, double weight, float *dout)
+{
+    const float *weights = loss->weights;
+    const double own = (1 - loss->smoothing) * (weights ? weights[label] : 1);
+    const double part = loss->smoothing / classes;
+    const double hard = cross_entropy(classes, out, label, weight * own, dout);
+    const double log_sum = hard + out[label];
+    double spread = 0, total = 0;
+    for (int c = 0; c < classes; c++) {
+        const double other = weights ? weights[c] : 1;
+        spread += other * (log_sum - out[c]);
+        total += other;
+    }
+    for (int c = 0; dout && c < classes; c++) {
+        const double other = weights ? weights[c] : 1;
+        dout[c] += (float)(weight * part * (total * exp(out[c] - log_sum) - other));
+    }
+    return own * hard + part * spread;
+}
+
 /* PyTorch's binary_cross_entropy: logarithms are at least -100 and the gradient's divisor at
  * least 1e-12, so that a certain, wrong answer costs much but not infinity. */
 static double binary_on_probability(double p, bool target, double *gradient)
@@ -109,7 +131,10 @@ double cnn_loss_eval(struct cnn_loss loss, int n, int classes, const float *out,
             sum += own * mean_square_error(classes, row, labels[i], scale, drow);
             break;
         default:
-            sum += own * cross_entropy(classes, row, labels[i], scale, drow);
+            if (loss.smoothing > 0)
+                sum += smooth_cross_entropy(&loss, classes, row, labels[i], weight, drow);
+            else
+                sum += own * cross_entropy(classes, row, labels[i], scale, drow);
         }
     }
     return sum;

@@ -85,6 +85,13 @@ bool cnn_train_check(const struct cnn_train_config *config, struct err *e)
                          config->schedule.min_lr, config->optimizer.lr);
     if ((int)config->loss < 0 || config->loss >= CNN_LOSS_COUNT)
         return err_field(e, ERR_INVALID, "loss", "unknown loss");
+    if (!(config->label_smoothing >= 0 && config->label_smoothing < 1))
+        return err_field(e, ERR_INVALID, "label_smoothing", "label_smoothing %g is not in [0, 1)",
+                         config->label_smoothing);
+    if (config->label_smoothing > 0 && config->loss != CNN_CROSS_ENTROPY)
+        return err_field(e, ERR_INVALID, "label_smoothing",
+                         "label_smoothing goes with cross_entropy, not with %s",
+                         cnn_loss_name(config->loss));
     if (!isfinite(config->clip_norm))
         return err_field(e, ERR_INVALID, "clip_norm", "clip_norm is not finite");
     if (!(config->validation_split >= 0 && config->validation_split < 1))
@@ -169,6 +176,7 @@ static bool init_step(struct trainer *t, int batch_max, struct err *e)
 {
     struct cnn_loss loss = t->loss;
     loss.weights = t->weights;
+    loss.smoothing = t->config->label_smoothing;
     t->step = cnn_step_new(t->net, batch_max, loss,
                            cnn_step_threads(t->net, batch_max, t->config->threads), e);
     return t->step && (!cnn_augment_any(&t->config->augment) ||

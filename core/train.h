@@ -26,6 +26,7 @@ struct cnn_train_config {
     struct cnn_optim_config optimizer;
     struct cnn_schedule schedule;
     enum cnn_loss_type loss;
+    double label_smoothing; /* [0, 1), of cross-entropy (loss.h); in training only */
     enum cnn_weighting weighting;
     const float *class_weights; /* GIVEN: [class_weight_count], borrowed */
     int class_weight_count;

@@ -276,6 +276,7 @@ static bool train_parse(const cJSON *json, struct cnn_train_config *train, struc
         !get_int(json, "threads", 0, CNN_THREADS_MAX, &train->threads, e) ||
         !json_get_int(json, "seed", 0, seed_max, &seed, e) || !parts_parse(json, train, e) ||
         !get_enum(json, "loss", loss_text, CNN_LOSS_COUNT, &loss, e) ||
+        !get_double(json, "label_smoothing", &train->label_smoothing, e) ||
         !json_get_choice(json, "publish", publish_names, PUBLISH_COUNT, &publish, e) ||
         !get_double(json, "validation_split", &train->validation_split, e))
         return false;
@@ -307,6 +308,7 @@ static bool request_parse(const cJSON *json, struct job_request *request, struct
                                          "class_weights",
                                          "sampling",
                                          "augment",
+                                         "label_smoothing",
                                          "clip_norm",
                                          "validation_split",
                                          "publish",
@@ -403,6 +405,7 @@ static void write_train(struct json_writer *w, const struct cnn_train_config *tr
     write_optimizer(w, &train->optimizer);
     write_schedule(w, &train->schedule);
     jw_key_string(w, "loss", cnn_loss_name(train->loss));
+    jw_key_double(w, "label_smoothing", train->label_smoothing);
     write_weights(w, train);
     jw_key_string(w, "sampling", sampling_names[train->sampling]);
     jw_key(w, "augment");

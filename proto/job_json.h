@@ -20,9 +20,10 @@ struct job_request {
 /* Reads POST /jobs' body. Fields: model, dataset, dataset_version, architecture, epochs,
  * batch_size, seed, threads, optimizer{type,lr,momentum,nesterov,weight_decay,beta1,beta2,alpha,
  * epsilon}, schedule{type,step_epochs,gamma,min_lr,warmup_epochs}, loss, class_weights (null,
- * "balanced" or one a class), sampling ("shuffle","balanced"), augment (augment_json.h), clip_norm,
- * validation_split, publish ("best","last"), early_stopping{patience}, init, init_from, priority.
- * `dataset` may be "name:version". Refuses unknown fields; every error names its field. */
+ * "balanced" or one a class), label_smoothing, sampling ("shuffle","balanced"), augment
+ * (augment_json.h), clip_norm, validation_split, publish ("best","last"), early_stopping{patience},
+ * init, init_from, priority. `dataset` may be "name:version". Refuses unknown fields; every error
+ * names its field. */
 bool job_request_parse(const char *text, size_t size, struct job_request *request, struct err *e);
 void job_request_clear(struct job_request *request);
 /* The whole request with its defaults filled in, as an object; parse reads it back the same. */

@@ -6,6 +6,10 @@
 #include "rng.h"
 
 static const struct cnn_loss cross_entropy = {.type = CNN_CROSS_ENTROPY};
+static const float class_weights[] = {1, 2, 4, 0.5f, 3};
+static const struct cnn_loss smooth = {.type = CNN_CROSS_ENTROPY, .smoothing = 0.1};
+static const struct cnn_loss smooth_weighted = {
+    .type = CNN_CROSS_ENTROPY, .smoothing = 0.1, .weights = class_weights};
 static const struct cnn_loss binary_logits = {.type = CNN_BINARY_CROSS_ENTROPY};
 static const struct cnn_loss binary_chances = {.type = CNN_BINARY_CROSS_ENTROPY,
                                                .probabilities = true};
@@ -55,6 +59,18 @@ START_TEST(cross_entropy_does_not_overflow)
     static const float out[] = {1e30f, -1e30f, 0};
     ck_assert_double_eq(one(cross_entropy, 3, out, 0), 0);
     ck_assert_double_eq_tol(one(cross_entropy, 3, out, 2), 1e30, 1e24);
+}
+END_TEST
+
+/* -log softmax(1,2,3) is 2.4076060, 1.4076060, .4076060; .9 of the label's and a thirtieth of each,
+ * all by the weights of their classes, as PyTorch's cross_entropy(label_smoothing=.1) has it. */
+START_TEST(smoothing_spreads_a_part_over_the_classes)
+{
+    static const float out[] = {1, 2, 3};
+    ck_assert_double_eq_tol(one(smooth, 3, out, 0), 2.3076060, 1e-6);
+    ck_assert_double_eq_tol(one(smooth, 3, out, 2), 0.5076060, 1e-6);
+    ck_assert_double_eq_tol(one(smooth_weighted, 3, out, 0), 2.3952868, 1e-6);
+    ck_assert_double_eq_tol(one(smooth_weighted, 3, out, 2), 1.6958228, 1e-6);
 }
 END_TEST
 
@@ -147,6 +163,8 @@ static void check_gradient(struct cnn_loss loss, float low, float high)
 START_TEST(gradients_match_finite_differences)
 {
     check_gradient(cross_entropy, -3, 3);
+    check_gradient(smooth, -3, 3);
+    check_gradient(smooth_weighted, -3, 3);
     check_gradient(binary_logits, -3, 3);
     check_gradient(binary_chances, 0.1f, 0.9f);
     check_gradient(square, -2, 2);
@@ -209,7 +227,8 @@ END_TEST
 TEST_PROGRAM("core_loss", cross_entropy_is_the_log_of_softmax,
              cross_entropy_of_log_softmax_outputs_is_their_negative,
              cross_entropy_of_softmax_outputs_applies_softmax_again,
-             cross_entropy_does_not_overflow, binary_cross_entropy_on_probabilities,
+             cross_entropy_does_not_overflow, smoothing_spreads_a_part_over_the_classes,
+             binary_cross_entropy_on_probabilities,
              binary_cross_entropy_of_certain_wrong_answers_is_100, binary_cross_entropy_on_logits,
              mse_against_one_hot, losses_sum_over_samples_and_gradients_are_weighted,
              gradients_match_finite_differences, bad_outputs_give_a_loss_that_is_not_finite,

@@ -66,9 +66,38 @@ START_TEST(held_out_samples_are_not_trained_on)
 }
 END_TEST
 
+static bool note_losses(void *context, const struct cnn_epoch_report *report, struct err *e)
+{
+    (void)e;
+    ((double *)context)[0] = report->loss;
+    ((double *)context)[1] = report->val->loss;
+    return true;
+}
+
+/* No net is better than the entropy of a smoothed target: what it learns by heart stays above in
+ * training, and is judged without. */
+START_TEST(labels_are_smoothed_in_training_alone)
+{
+    struct err e;
+    double losses[2];
+    struct cnn_samples samples = small_samples();
+    struct cnn_net *net = small_net(SMALL_PLAIN);
+    struct cnn_train_config config = quick(150, 2);
+    struct cnn_train_hooks hooks = {.context = losses, .epoch = note_losses};
+    struct cnn_train_result result;
+    config.label_smoothing = 0.3;
+    ck_assert(cnn_train(net, &samples, &samples, &config, &hooks, &result, &e));
+    const double entropy = -0.8 * log(0.8) - 0.2 * log(0.1); /* of .8, .1 and .1 */
+    ck_assert_double_gt(losses[0], entropy);
+    ck_assert_double_lt(losses[1], entropy);
+    cnn_net_free(net);
+    small_samples_clear(&samples);
+}
+END_TEST
+
 START_TEST(bad_configurations_are_refused_by_field)
 {
-    struct cnn_train_config good = cnn_train_defaults(), bad[16];
+    struct cnn_train_config good = cnn_train_defaults(), bad[18];
     static const char *const fields[] = {
         "epochs",           "epochs",
         "batch_size",       "batch_size",
@@ -78,10 +107,11 @@ START_TEST(bad_configurations_are_refused_by_field)
         "clip_norm",        "validation_split",
         "validation_split", "validation_split",
         "publish",          "early_stopping.patience",
+        "label_smoothing",  "label_smoothing",
     };
     struct err e = {0};
     ck_assert_msg(cnn_train_check(&good, &e), "%s", e.detail);
-    for (int i = 0; i < 16; i++)
+    for (int i = 0; i < 18; i++)
         bad[i] = good;
     bad[0].epochs = 0;
     bad[1].epochs = 100001;
@@ -99,7 +129,10 @@ START_TEST(bad_configurations_are_refused_by_field)
     bad[13].validation_split = NAN;
     bad[14].publish = (enum cnn_publish)7;
     bad[15].patience = -1;
-    for (int i = 0; i < 16; i++) {
+    bad[16].label_smoothing = 1;
+    bad[17].label_smoothing = 0.1;
+    bad[17].loss = CNN_MSE;
+    for (int i = 0; i < 18; i++) {
         memset(&e, 0, sizeof e);
         ck_assert_msg(!cnn_train_check(&bad[i], &e), "case %d (%s)", i, fields[i]);
         ck_assert_int_eq(e.code, ERR_INVALID);
@@ -136,5 +169,5 @@ START_TEST(samples_that_do_not_fit_the_net_are_refused)
 END_TEST
 
 TEST_PROGRAM("core_train_input", validation_split_holds_out_its_part_and_trains_on_the_rest,
-             held_out_samples_are_not_trained_on, bad_configurations_are_refused_by_field,
-             samples_that_do_not_fit_the_net_are_refused)
+             held_out_samples_are_not_trained_on, labels_are_smoothed_in_training_alone,
+             bad_configurations_are_refused_by_field, samples_that_do_not_fit_the_net_are_refused)

@@ -76,6 +76,7 @@ START_TEST(test_a_job_needs_only_model_and_dataset)
     ck_assert_int_eq(request.train.schedule.type, CNN_CONSTANT);
     ck_assert_int_eq(request.train.loss, CNN_CROSS_ENTROPY);
     ck_assert(request.train.clip_norm <= 0 && request.train.validation_split == 0);
+    ck_assert(request.train.label_smoothing == 0);
     ck_assert_int_eq(request.train.publish, CNN_PUBLISH_BEST);
     ck_assert_int_eq(request.train.patience, 0);
     ck_assert_int_eq(request.train.weighting, CNN_WEIGHTS_EVEN);
@@ -167,6 +168,12 @@ START_TEST(test_class_weights_and_sampling_are_read)
     survives(&request);
     request = request_of("\"sampling\":\"balanced\"");
     ck_assert_int_eq(request.train.sampling, CNN_SAMPLING_BALANCED);
+    survives(&request);
+    request = request_of("\"label_smoothing\":0.1");
+    ck_assert(request.train.label_smoothing == 0.1);
+    text = written(&request);
+    ck_assert_ptr_nonnull(strstr(text, "\"label_smoothing\":0.1,"));
+    free(text);
     survives(&request);
 }
 END_TEST
@@ -296,6 +303,8 @@ START_TEST(test_bad_numbers_are_refused_by_field)
     more_refused("\"epochs\":1.5", "epochs", "got 1.5");
     more_refused("\"epochs\":\"5\"", "epochs", "got '5'");
     more_refused("\"epochs\":null", "epochs", "got null");
+    more_refused("\"label_smoothing\":1", "label_smoothing", "not in [0, 1)");
+    more_refused("\"label_smoothing\":0.1,\"loss\":\"mse\"", "label_smoothing", "not with mse");
     more_refused("\"batch_size\":0", "batch_size", "got 0");
     more_refused("\"batch_size\":2147483648", "batch_size", "got 2147483648");
     more_refused("\"threads\":100000", "threads", "got 100000");
