@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "float_text.h"
 #include "utf8.h"
 
 void jw_begin(struct json_writer *w, struct buf *out)
@@ -79,8 +80,12 @@ static void add_text(struct buf *out, const char *text)
     buf_add(out, "\"", 1);
     for (size_t at = 0; at < size;) {
         unsigned char c = (unsigned char)text[at];
+        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
+            at++;
+            continue;
+        }
         size_t length = utf8_next(text + at, size - at);
-        if (length != 0 && c >= 0x20 && c != '"' && c != '\\') {
+        if (length > 1) {
             at += length;
             continue;
         }
@@ -118,8 +123,15 @@ void jw_bool(struct json_writer *w, bool value)
 
 void jw_int(struct json_writer *w, int64_t value)
 {
+    char text[20], *at = text + sizeof text; /* "-9223372036854775808" */
+    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do
+        *--at = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (value < 0)
+        *--at = '-';
     separate(w);
-    buf_fmt(w->out, "%lld", (long long)value);
+    buf_add(w->out, at, (size_t)(text + sizeof text - at));
 }
 
 /* Every decimal of up to DBL_DIG digits survives the way through a normal double, so the first
@@ -139,25 +151,15 @@ void jw_double(struct json_writer *w, double value)
     buf_str(w->out, text);
 }
 
-/* Readers may go through a double first: the text has to survive that too. */
-static bool reads_back(const char *text, float value)
-{
-    return strtof(text, NULL) == value && (float)strtod(text, NULL) == value;
-}
-
 void jw_float(struct json_writer *w, float value)
 {
     if (!isfinite(value)) {
         jw_null(w);
         return;
     }
-    char text[40];
-    int digits = fabsf(value) < FLT_MIN ? 1 : FLT_DIG;
-    do
-        snprintf(text, sizeof text, "%.*g", digits, (double)value);
-    while (digits++ < FLT_DECIMAL_DIG && !reads_back(text, value));
+    char text[FLOAT_TEXT_BYTES];
     separate(w);
-    buf_str(w->out, text);
+    buf_add(w->out, text, float_text(value, text));
 }
 
 void jw_string(struct json_writer *w, const char *text)
