@@ -7,12 +7,6 @@
 #include "api_query.h"
 #include "limits.h"
 
-/* Of the store's: the job as its newest event left it. */
-static bool has_ended(const struct store_job *row)
-{
-    return row->state != JOB_QUEUED && row->state != JOB_RUNNING;
-}
-
 static bool query_event_id(const struct http_request *request, struct event_id *id, struct err *e)
 {
     const char *text = http_query(request, "last_event_id");
@@ -98,7 +92,7 @@ bool api_jobs_events(struct app *app, const struct http_request *request,
         return false;
     bool ok = read_last_event(request, &row, &after, e);
     /* Only so does an EventSource stop asking for more. */
-    bool told = ok && has_ended(&row) && after.number == row.last_event;
+    bool told = ok && job_state_is_end(row.state) && after.number == row.last_event;
     if (told)
         response->status = 204;
     else
@@ -160,7 +154,7 @@ bool api_job_wait(struct app *app, int64_t id, const struct http_request *reques
     if (!api_query_int(request, "wait", 0, LIMIT_WAIT_S, &wait_s, e) ||
         !query_event_id(request, &since, e) || !store_job_get(app->store, id, &row, e))
         return false;
-    bool over = has_ended(&row) || (since.number >= 0 && row.last_event > since.number);
+    bool over = job_state_is_end(row.state) || (since.number >= 0 && row.last_event > since.number);
     store_job_clear(&row);
     if (over || wait_s == 0)
         return api_job_respond(app, id, response, e);

@@ -45,7 +45,7 @@ struct feed {
     struct buf batch;           /* figures since event `last`, encoded */
     int batch_number;           /* 0: none */
     int64_t batch_due_ms;       /* the next one is not passed on before */
-    bool changed;               /* the store may hold more */
+    bool changed, reading;      /* the store may hold more; it is being read */
     int64_t retry_ms;           /* but is not asked before */
     bool news;                  /* watches have something to read */
     struct watch *watches;
@@ -127,11 +127,6 @@ static void page_clear(struct page *page)
     free(page->rows);
 }
 
-static bool is_end(const struct store_event *row)
-{
-    return row->state != JOB_QUEUED && row->state != JOB_RUNNING;
-}
-
 static void write_state(struct buf *out, const struct store_job *job, const struct store_event *row)
 {
     bool newest = row->number == job->last_event;
@@ -164,9 +159,9 @@ static bool page_write(const struct page *page, int i, struct buf *out)
     bool newest = row->number == page->job.last_event;
     if (row->figures.epoch)
         event_write_epoch(out, &epoch);
-    else if (newest || !is_end(row))
+    else if (newest || !job_state_is_end(row->state))
         write_state(out, &page->job, row);
-    return newest && is_end(row);
+    return newest && job_state_is_end(row->state);
 }
 
 /* ---- feeds ---- */
@@ -193,7 +188,7 @@ static struct feed *feed_new(struct events *events, int64_t job, struct err *e)
     feed->job = job;
     feed->last = row.last_event;
     feed->first = feed->last + 1;
-    feed->ended = row.state != JOB_QUEUED && row.state != JOB_RUNNING;
+    feed->ended = job_state_is_end(row.state);
     feed->next = events->feeds;
     events->feeds = feed;
     return feed;
@@ -273,10 +268,12 @@ static void feed_refresh(struct events *events, struct feed *feed)
     struct err e;
     int64_t last = feed->last;
     feed->changed = false;
+    feed->reading = true;
     feed->users++;
     pthread_mutex_unlock(&events->mutex);
     bool ok = page_read(events->store, feed->job, last, &page, &e);
     pthread_mutex_lock(&events->mutex);
+    feed->reading = false;
     if (ok) {
         ok = feed_add_page(feed, &page, &e);
         page_clear(&page);
@@ -317,11 +314,11 @@ void events_changed(struct events *events, int64_t job)
     pthread_mutex_unlock(&events->mutex);
 }
 
-/* Of batches that come faster, and of those whose turn is before a durable event that is not read
- * yet, nothing is told. */
+/* Nothing is told of batches that come faster, or while a durable event that came before is not
+ * read yet. */
 static bool takes_batch(const struct feed *feed, int64_t now)
 {
-    return feed && feed->watches && !feed->changed && now >= feed->batch_due_ms;
+    return feed && feed->watches && !feed->changed && !feed->reading && now >= feed->batch_due_ms;
 }
 
 void events_batch(struct events *events, int64_t job, const struct event_batch *batch)

@@ -77,6 +77,7 @@ bool store_model_delete(struct store *store, const char *name, int version,
 enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED };
 enum { JOB_STATE_COUNT = JOB_CANCELLED + 1 };
 const char *job_state_name(enum job_state state);
+bool job_state_is_end(enum job_state state); /* not queued or running */
 struct store_job {
     int64_t id; /* counts up, never reused */
     enum job_state state;

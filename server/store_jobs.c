@@ -14,6 +14,11 @@ const char *job_state_name(enum job_state state)
     return names[state];
 }
 
+bool job_state_is_end(enum job_state state)
+{
+    return state != JOB_QUEUED && state != JOB_RUNNING;
+}
+
 void store_job_clear(struct store_job *row)
 {
     free(row->request);
