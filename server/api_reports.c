@@ -75,8 +75,8 @@ static bool loss_read(struct app *app, int64_t id, int since_epoch, struct loss 
 {
     return jobs_live_points(app->jobs, id, &loss->live, &loss->live_count, e) &&
            store_job_epochs(app->store, id, since_epoch, &loss->epochs, &loss->epoch_count, e) &&
-           store_job_batches(app->store, id, LIMIT_LOSS_POINTS, &loss->batches, &loss->batch_count,
-                             e);
+           store_job_batches(app->store, id, since_epoch, LIMIT_LOSS_POINTS, &loss->batches,
+                             &loss->batch_count, e);
 }
 
 static void write_points(struct json_writer *w, const struct report_batch *points, int count,

@@ -188,9 +188,9 @@ bool store_job_epochs(struct store *store, int64_t id, int since_epoch, struct r
 /* Of every `every` epochs one, and the last. */
 bool store_job_curve(struct store *store, int64_t id, int every, struct report_epoch **rows,
                      int *count, struct err *e);
-/* Thinned evenly to at most points_max. */
-bool store_job_batches(struct store *store, int64_t id, int points_max, struct report_batch **rows,
-                       int *count, struct err *e);
+/* Those after since_epoch, thinned evenly to at most points_max. */
+bool store_job_batches(struct store *store, int64_t id, int since_epoch, int points_max,
+                       struct report_batch **rows, int *count, struct err *e);
 /* epoch 0 = the published weights' final one if there is one, else the last. The labels are the
  * dataset's: kept with the job. ERR_NOT_FOUND when there is none (yet). */
 struct store_confusion {

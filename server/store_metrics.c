@@ -118,8 +118,8 @@ static bool read_batch_row(struct sqlite3_stmt *stmt, void *row, struct err *e)
     return true;
 }
 
-bool store_job_batches(struct store *store, int64_t id, int points_max, struct report_batch **rows,
-                       int *count, struct err *e)
+bool store_job_batches(struct store *store, int64_t id, int since_epoch, int points_max,
+                       struct report_batch **rows, int *count, struct err *e)
 {
     static const struct sql_row_type type = {sizeof **rows, read_batch_row, NULL};
     void *list;
@@ -129,9 +129,9 @@ bool store_job_batches(struct store *store, int64_t id, int points_max, struct r
         sql_query(store, e,
                   "SELECT epoch, batch, loss, lr FROM"
                   " (SELECT *, row_number() OVER (ORDER BY epoch, batch) AS i,"
-                  " max(count(*) OVER (), ?2) AS n FROM batches WHERE job = ?1)"
+                  " max(count(*) OVER (), ?2) AS n FROM batches WHERE job = ?1 AND epoch > ?3)"
                   " WHERE i * ?2 / n > (i - 1) * ?2 / n ORDER BY epoch, batch",
-                  "li", id, points_max);
+                  "lii", id, points_max, since_epoch);
     bool ok = sql_list(store, stmt, &type, &list, count, e);
     store_unlock(store);
     if (ok)

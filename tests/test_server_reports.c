@@ -447,6 +447,41 @@ START_TEST(averages_are_those_of_the_classes)
 }
 END_TEST
 
+START_TEST(reports_are_the_same_however_often_and_after_a_restart)
+{
+    static const char *const paths[] = {
+        "/jobs/1",
+        "/jobs/1/loss",
+        "/jobs/1/loss?format=csv",
+        "/jobs/1/confusion",
+        "/jobs/1/confusion?epoch=1&normalize=all",
+        "/jobs/1/confusion?format=csv",
+        "/jobs/1/confusion?format=svg",
+        "/jobs/1/confusion/samples?actual=0&predicted=0",
+        "/jobs/1/failures",
+        "/jobs/1/events",
+    };
+    enum { PATHS = sizeof paths / sizeof paths[0] };
+    struct reply first[PATHS];
+    struct daemon daemon = make_job();
+    for (int i = 0; i < PATHS; i++)
+        first[i] = client_get(&daemon, paths[i]);
+    for (int again = 0; again < 4; again++) {
+        if (again == 2)
+            daemon_restart(&daemon, one_thread);
+        for (int i = 0; i < PATHS; i++) {
+            struct reply reply = client_get(&daemon, paths[i]);
+            ck_assert_int_eq(reply.status, 200);
+            ck_assert_str_eq(reply.body, first[i].body);
+            reply_clear(&reply);
+        }
+    }
+    for (int i = 0; i < PATHS; i++)
+        reply_clear(&first[i]);
+    daemon_stop(&daemon);
+}
+END_TEST
+
 /* ---- failures ---- */
 
 /* How many failures a query gives; each is checked. */
@@ -559,6 +594,7 @@ TEST_PROGRAM("server_reports", loss_lists_epochs_and_fixed_points_between,
              reports_that_are_not_there_yet_are_not_found, every_cell_tells_its_samples,
              wrong_samples_of_a_cell_are_its_failures, samples_of_a_cell_come_in_pages,
              the_cell_asked_for_is_checked, averages_are_those_of_the_classes,
+             reports_are_the_same_however_often_and_after_a_restart,
              failures_are_the_matrix_off_its_diagonal, failures_filters_are_checked,
              held_out_samples_are_judged_when_there_is_no_test_split,
              a_dataset_with_nothing_to_judge_on_still_trains)

@@ -361,20 +361,25 @@ START_TEST(batches_are_thinned_evenly)
     int64_t id = run_job();
     for (int epoch = 1; epoch <= 10; epoch++)
         add_epoch(id, epoch, false);
-    OK(store_job_batches(store, id, 1000, &rows, &count, &error));
+    OK(store_job_batches(store, id, 0, 1000, &rows, &count, &error));
     ck_assert_int_eq(count, 100);
     ck_assert_double_eq(rows[0].loss, 1);
     ck_assert_double_eq(rows[0].lr, .001);
     free(rows);
-    OK(store_job_batches(store, id, 20, &rows, &count, &error));
+    OK(store_job_batches(store, id, 0, 20, &rows, &count, &error));
     ck_assert_int_eq(count, 20);
     for (int i = 0; i < count; i++) /* every fifth, the last one included */
         ck_assert_int_eq((rows[i].epoch - 1) * 10 + rows[i].batch, 5 * (i + 1));
     free(rows);
-    OK(store_job_batches(store, id, 30, &rows, &count, &error));
+    OK(store_job_batches(store, id, 0, 30, &rows, &count, &error));
     ck_assert_int_eq(count, 30);
     free(rows);
-    OK(store_job_batches(store, 77, 30, &rows, &count, &error));
+    OK(store_job_batches(store, id, 8, 20, &rows, &count, &error)); /* all of these are wanted */
+    ck_assert_int_eq(count, 20);
+    ck_assert_int_eq(rows[0].epoch, 9);
+    ck_assert_int_eq(rows[0].batch, 1);
+    free(rows);
+    OK(store_job_batches(store, 77, 0, 30, &rows, &count, &error));
     ck_assert_int_eq(count, 0);
     free(rows);
     end();
