@@ -81,7 +81,8 @@ static void body_fill(struct body *body)
 static void read_lift(const struct body *body, float *out)
 {
     static const char *const names[] = {"inputs", NULL};
-    const struct tensor_lift lift = {names, COUNT_MAX, 1};
+    static const size_t numbers_max[] = {COUNT_MAX};
+    const struct tensor_lift lift = {names, numbers_max, 1};
     struct tensor_list list;
     struct err e;
     struct cJSON *json = tensor_lift(body->text.data, body->text.size, &lift, &list, &e);

@@ -31,10 +31,10 @@ void json_free(struct cJSON *json);
 /* Arrays that another reader takes out of the text before there is a tree. */
 struct json_lift {
     const char *const *names; /* of the members whose arrays these are; NULL-terminated */
-    /* The array begins at text[*at], and path is the way to it, "inputs[1].points"; *at becomes the
-     * byte after it. False with *e ends the parse. */
-    bool (*take)(void *context, const char *path, const char *text, size_t size, size_t *at,
-                 struct err *e);
+    /* The array of a member names[name] begins at text[*at], and path is the way to it,
+     * "inputs[1].points"; *at becomes the byte after it. False with *e ends the parse. */
+    bool (*take)(void *context, int name, const char *path, const char *text, size_t size,
+                 size_t *at, struct err *e);
     void *context;
 };
 /* As json_parse, in the same one pass. Wherever a member of such a name has an array that holds no

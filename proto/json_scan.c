@@ -305,17 +305,18 @@ static void path_text(const struct scan *s, char out[PATH_BYTES])
     }
 }
 
-/* Whether the value under way is a member whose arrays are lifted. */
-static bool is_lifted(const struct scan *s)
+/* Which of the names to be lifted the member under way has, or -1. */
+static int lifted_name(const struct scan *s)
 {
     if (!s->lift || s->depth == 0 || !s->levels[s->depth - 1].object)
-        return false;
+        return -1;
     const struct level *level = &s->levels[s->depth - 1];
-    for (const char *const *name = s->lift->names; *name; name++)
-        if (strlen(*name) == level->name_size &&
-            memcmp(*name, s->names.data + level->name, level->name_size) == 0)
-            return true;
-    return false;
+    const char *const *names = s->lift->names;
+    for (int i = 0; names[i]; i++)
+        if (strlen(names[i]) == level->name_size &&
+            memcmp(names[i], s->names.data + level->name, level->name_size) == 0)
+            return i;
+    return -1;
 }
 
 /* Whether the array begun here holds objects, however deep. */
@@ -332,7 +333,7 @@ static bool lift_array(struct scan *s)
     char path[PATH_BYTES], index[16];
     size_t begin = s->at;
     path_text(s, path);
-    if (!s->lift->take(s->lift->context, path, s->text, s->size, &s->at, s->e))
+    if (!s->lift->take(s->lift->context, lifted_name(s), path, s->text, s->size, &s->at, s->e))
         return false;
     snprintf(index, sizeof index, "%d", s->lifted++);
     replace(s, begin, index);
@@ -357,7 +358,7 @@ static bool value(struct scan *s, bool *opened)
         return err_set(s->e, ERR_INVALID, "more than %d values in the JSON", LIMIT_JSON_VALUES);
     switch (peek(s)) {
     case '[':
-        if (is_lifted(s) && !holds_objects(s))
+        if (lifted_name(s) >= 0 && !holds_objects(s))
             return lift_array(s);
         /* fall through */
     case '{':
@@ -379,7 +380,7 @@ static bool value(struct scan *s, bool *opened)
         return literal(s, "false");
     default:
         if (peek(s) == '-' || (peek(s) >= '0' && peek(s) <= '9'))
-            return is_lifted(s) ? refuse_number(s) : number(s);
+            return lifted_name(s) >= 0 ? refuse_number(s) : number(s);
         return unexpected(s, "a value");
     }
 }

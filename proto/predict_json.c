@@ -137,11 +137,9 @@ static struct cJSON *parse(const char *text, size_t size, size_t elements, struc
                            struct err *e)
 {
     static const char *const names[] = {"inputs", "points", "occupied", NULL};
-    const size_t inputs = LIMIT_PREDICT_SAMPLES * elements;
     const size_t points = CNN_AXES * (size_t)LIMIT_PREDICT_POINTS;
-    const struct tensor_lift lift = {.names = names,
-                                     .count_max = inputs > points ? inputs : points,
-                                     .list_max = LIMIT_PREDICT_SAMPLES};
+    const size_t numbers_max[] = {LIMIT_PREDICT_SAMPLES * elements, points, points};
+    const struct tensor_lift lift = {names, numbers_max, .list_max = LIMIT_PREDICT_SAMPLES};
     return tensor_lift(text, size, &lift, &doc->lifted, e);
 }
 

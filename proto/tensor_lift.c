@@ -2,12 +2,13 @@
 
 #include <stdlib.h>
 
+#include "check.h"
 #include "json_read.h"
 
 struct lifting {
     const struct tensor_lift *lift;
     struct tensor_list *list;
-    size_t numbers; /* so far */
+    size_t numbers[TENSOR_NAMES_MAX]; /* so far */
 };
 
 void tensor_list_clear(struct tensor_list *list)
@@ -31,18 +32,19 @@ static bool list_extend(struct tensor_list *list, struct err *e)
     return true;
 }
 
-static bool take_array(void *context, const char *path, const char *text, size_t size, size_t *at,
-                       struct err *e)
+static bool take_array(void *context, int name, const char *path, const char *text, size_t size,
+                       size_t *at, struct err *e)
 {
     struct lifting *l = context;
     struct tensor_list *list = l->list;
+    CHECK(name < TENSOR_NAMES_MAX);
+    size_t left = l->lift->numbers_max[name] - l->numbers[name];
     if (list->count == l->lift->list_max)
         return err_field(e, ERR_TOO_LARGE, path, "more than %d arrays of numbers", list->count);
     if (!list_extend(list, e) ||
-        !tensor_json_read(text, size, at, path, l->lift->count_max - l->numbers,
-                          &list->items[list->count], e))
+        !tensor_json_read(text, size, at, path, left, &list->items[list->count], e))
         return false;
-    l->numbers += list->items[list->count++].count;
+    l->numbers[name] += list->items[list->count++].count;
     return true;
 }
 

@@ -19,10 +19,11 @@ struct tensor_list {
 void tensor_list_clear(struct tensor_list *list);
 
 struct tensor_lift {
-    const char *const *names; /* of members to be lifted; NULL-terminated */
-    size_t count_max;         /* numbers in all */
-    int list_max;             /* arrays in all */
+    const char *const *names;  /* of members to be lifted; NULL-terminated */
+    const size_t *numbers_max; /* in all arrays of each of these names */
+    int list_max;              /* arrays in all */
 };
+enum { TENSOR_NAMES_MAX = 4 };
 
 /* The document as json_parse gives it (json_free it), after one pass. Where a member of such a name
  * has an array that holds no objects, its numbers become the next tensor and its place in the tree

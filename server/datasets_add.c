@@ -91,7 +91,8 @@ static bool shape_of_tensor(struct addition *a, const struct tensor *tensor, str
 static bool shape_of_numbers(struct addition *a, const void *bytes, size_t size, struct err *e)
 {
     static const char *const names[] = {"inputs", NULL};
-    const struct tensor_lift lift = {names, CNN_ELEMENTS_MAX, 1};
+    static const size_t numbers_max[] = {CNN_ELEMENTS_MAX};
+    const struct tensor_lift lift = {names, numbers_max, 1};
     struct tensor_list list;
     struct cJSON *json = tensor_lift(bytes, size, &lift, &list, e);
     bool ok = json != NULL;

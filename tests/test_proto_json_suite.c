@@ -36,7 +36,8 @@ END_TEST
 static void check_inside(const struct json_case *c)
 {
     static const char *const names[] = {"inputs", NULL};
-    static const struct tensor_lift lift = {names, 100, 10};
+    static const size_t numbers_max[] = {100};
+    static const struct tensor_lift lift = {names, numbers_max, 10};
     struct tensor_list list;
     struct buf text = {0};
     buf_str(&text, "{\"a\":1,\"inputs\":");

@@ -17,7 +17,7 @@ static cJSON *lift_bytes(const char *text, size_t size, size_t count_max, struct
                          struct err *e)
 {
     static const char *const names[] = {"inputs", NULL};
-    const struct tensor_lift lift = {names, count_max, 1};
+    const struct tensor_lift lift = {names, &count_max, 1};
     struct tensor_list list;
     char *copy = exact_copy(text, size);
     *e = (struct err){0};

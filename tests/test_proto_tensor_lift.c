@@ -16,7 +16,8 @@ static char *rest; /* the document without its arrays */
 static bool lift_bytes(const char *text, size_t size, size_t count_max, int list_max)
 {
     static const char *const names[] = {"inputs", "points", NULL};
-    const struct tensor_lift lift = {names, count_max, list_max};
+    const size_t numbers_max[] = {2 * count_max, count_max};
+    const struct tensor_lift lift = {names, numbers_max, list_max};
     char *exact = malloc(size ? size : 1); /* so that a sanitizer sees each byte past it */
     if (size)
         memcpy(exact, text, size);
@@ -100,6 +101,8 @@ START_TEST(numbers_and_arrays_are_bounded)
     tensor_list_clear(&list);
     ck_assert(!lift_bytes(text, strlen(text), 3, 2));
     ck_assert_int_eq(e.code, ERR_TOO_LARGE);
+    ck_assert(lift_bytes("{\"inputs\":[1,2,3,4]}", 20, 2, 2)); /* names have bounds of their own */
+    tensor_list_clear(&list);
     ck_assert(!lift_bytes(text, strlen(text), 4, 1));
     ck_assert_int_eq(e.code, ERR_TOO_LARGE);
 }

@@ -57,7 +57,8 @@ static void check_same(const cJSON *whole, const cJSON *rest, const struct tenso
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static const struct tensor_lift lift = {names, 4096, 16};
+    static const size_t numbers_max[] = {4096, 256};
+    static const struct tensor_lift lift = {names, numbers_max, 16};
     struct tensor_list list;
     struct err e = {0};
     cJSON *rest = tensor_lift((const char *)bytes, size, &lift, &list, &e);
