@@ -9,6 +9,7 @@
 #include "hostile.h"
 #include "http_listen.h"
 #include "json_suite.h"
+#include "onnx.pb-c.h"
 
 /* What the daemon may hold with nothing in flight, and small requests answered, in MiB. */
 enum { SMALL_PEAK = 48 };
@@ -326,6 +327,34 @@ START_TEST(nothing_in_an_archive_is_a_path)
 }
 END_TEST
 
+/* Each is named, and the two good pictures are a dataset. */
+START_TEST(hostile_files_in_an_archive_are_left_out)
+{
+    struct buf tar = {0}, file = {0};
+    hostile_start();
+    tar_png(&tar, "cat/good.png", 2, 2, 1, 1);
+    tar_png(&tar, "dog/good.png", 2, 2, 1, 2);
+    png_begin(&file, 100000, 100000, 16, 6, true);
+    tar_bytes(&tar, "cat/huge.png", &file);
+    file.size = 0;
+    png_begin(&file, 2, 2, 8, 0, false);
+    png_zeros(&file, "IDAT", "", 0, 3);
+    tar_bytes(&tar, "cat/short.png", &file);
+    file.size = 0;
+    jpeg_of(&file, 1000);
+    tar_bytes(&tar, "dog/scans.jpg", &file);
+    tar_file(&tar, "dog/text.png", "no picture");
+    struct reply reply = put_tar("/datasets/d", &tar);
+    reply_expect(reply, 201, "cat/huge.png", "cat/short.png", "dog/scans.jpg", "dog/text.png",
+                 NULL);
+    reply_expect(client_get(&server, "/datasets/d/samples?split=train"), 200, "\"total\":2", NULL);
+    reply = client_send(&server, "DELETE", "/datasets/d", NULL, NULL, 0);
+    reply_clear(&reply);
+    buf_clear(&file);
+    hostile_stop(SMALL_PEAK);
+}
+END_TEST
+
 /* 300 MB of headers in 1 MB of gzip. */
 START_TEST(a_million_tiny_entries_are_refused)
 {
@@ -350,6 +379,55 @@ START_TEST(a_million_tiny_entries_are_refused)
     ck_assert_msg(reply.status == 413 || reply.status == 422, "%d: %s", reply.status, reply.body);
     reply_clear(&reply);
     hostile_stop(2 * SMALL_PEAK);
+}
+END_TEST
+
+/* ---- models ---- */
+
+static void expect_no_model(const void *bytes, size_t size)
+{
+    struct reply reply = client_send(&server, "PUT", "/models/evil", NULL, bytes, size);
+    ck_assert_msg(reply.status == 422, "%d: %s", reply.status, reply.body);
+    ck_assert_ptr_null(strstr(reply.body, "root:"));
+    reply_expect_problem(&reply, 422, "");
+}
+
+/* The weights stand in another file, as exporters of large models write them. */
+static void point_elsewhere(struct buf *out, const struct reply *model, char *key, char *value)
+{
+    Onnx__ModelProto *proto =
+        onnx__model_proto__unpack(NULL, model->size, (const uint8_t *)model->body);
+    ck_assert_ptr_nonnull(proto);
+    Onnx__TensorProto *tensor = proto->graph->initializer[0];
+    Onnx__StringStringEntryProto entry = ONNX__STRING_STRING_ENTRY_PROTO__INIT,
+                                 *entries[] = {&entry};
+    entry.key = key;
+    entry.value = value;
+    tensor->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    tensor->external_data = entries;
+    tensor->n_external_data = 1;
+    ck_assert(buf_reserve(out, onnx__model_proto__get_packed_size(proto)));
+    out->size = onnx__model_proto__pack(proto, (uint8_t *)out->data);
+    tensor->external_data = NULL;
+    tensor->n_external_data = 0;
+    onnx__model_proto__free_unpacked(proto, NULL);
+}
+
+START_TEST(models_cut_short_or_with_weights_elsewhere_are_refused)
+{
+    static char key[] = "location", place[] = "/etc/passwd";
+    struct buf elsewhere = {0};
+    hostile_start();
+    struct reply model = client_get(&server, "/models/pick/onnx");
+    ck_assert_int_eq(model.status, 200);
+    for (size_t size = 1; size < model.size; size += 13)
+        expect_no_model(model.body, size);
+    point_elsewhere(&elsewhere, &model, key, place);
+    expect_no_model(elsewhere.data, elsewhere.size);
+    expect_problem(client_get(&server, "/models/evil"), 404, NULL, "");
+    buf_clear(&elsewhere);
+    reply_clear(&model);
+    hostile_stop(SMALL_PEAK);
 }
 END_TEST
 
@@ -528,7 +606,8 @@ TEST_PROGRAM("server hostile", pictures_that_announce_too_much_are_refused_by_th
              meshes_without_a_size_are_bounded, a_binary_stl_whose_count_lies_is_refused,
              points_and_voxels_out_of_range_are_refused, npy_of_objects_or_of_any_size_is_refused,
              idx_that_promises_more_than_there_is_is_refused, nothing_in_an_archive_is_a_path,
-             a_million_tiny_entries_are_refused, json_is_taken_and_refused_by_the_rfc,
-             documents_of_any_depth_and_length_are_bounded,
+             hostile_files_in_an_archive_are_left_out, a_million_tiny_entries_are_refused,
+             models_cut_short_or_with_weights_elsewhere_are_refused,
+             json_is_taken_and_refused_by_the_rfc, documents_of_any_depth_and_length_are_bounded,
              numbers_past_the_limits_are_refused_without_a_tree, floods_of_base64_are_refused,
              no_url_is_ever_fetched_and_no_file_read)
