@@ -27,6 +27,9 @@ $(PROTO_BENCHES): %: %.o $(B)/libproto.a $(B)/libcore.a
 $(B)/bench/peer_onednn: $(B)/bench/peer_onednn.o $(BENCH_CASES) $(B)/libcore.a
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ -ldnnl -lm
 
+$(B)/bench/overload: $(B)/bench/overload.o
+	$(Q)$(CC) $(CFLAGS) $(SAN) -o $@ $^
+
 # What builds without the peers; part of `make lint`.
 .PHONY: bench-programs
 bench-programs: $(B)/bench/bench $(PROTO_BENCHES)
@@ -46,6 +49,11 @@ KINDS ?= peak layers train infer memory
 bench-json: deps ## number arrays in JSON against cJSON, strtof and raw bodies: a table
 	@$(MAKE) --no-print-directory -j2 $(B)/bench/json
 	@$(B)/bench/json
+
+.PHONY: bench-overload
+bench-overload: deps ## predictions at five times what the daemon can: honest 503s, bounded times
+	@$(MAKE) --no-print-directory -j2 all $(B)/bench/export $(B)/bench/overload
+	bench/overload.sh $(B)
 
 PEER_DEPS := libdnnl-dev python3-torch libopenblas0-openmp
 .PHONY: bench-peers

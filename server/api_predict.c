@@ -245,13 +245,21 @@ static void submit(struct prediction *p)
         prediction_answer(p, &e);
 }
 
+/* What has changed since it was put on the pool makes reading it useless. */
+static bool is_still_wanted(const struct prediction *p, struct err *e)
+{
+    if (http_client_left(p->deferred))
+        return err_set(e, ERR_CANCELLED, "the client has left");
+    return batcher_has_room(p->app->batcher, p->model, e);
+}
+
 static void decode_on_pool(void *context, bool cancelled)
 {
     struct prediction *p = context;
     struct err e;
     if (cancelled)
         err_set(&e, ERR_UNAVAILABLE, "the daemon is stopping");
-    if (!cancelled && decode(p, &e))
+    if (!cancelled && is_still_wanted(p, &e) && decode(p, &e))
         submit(p);
     else
         prediction_answer(p, &e);
@@ -320,7 +328,7 @@ bool api_predict(struct app *app, const struct http_request *request,
         !(p = prediction_new(app, request, response, e)))
         return false;
     p->model = registry_acquire_loaded(app->registry, name, version, &absent, e);
-    if (!p->model && !absent) {
+    if (p->model ? !batcher_has_room(app->batcher, p->model, e) : !absent) {
         prediction_free(p);
         return false;
     }

@@ -172,8 +172,7 @@ static void expire(struct batcher *b, struct batch_task *task, struct ended *end
     if (task->deadline_ns > b->drain_ns)
         err_set(&e, ERR_UNAVAILABLE, "the daemon is stopping");
     else
-        err_set(&e, ERR_UNAVAILABLE, "not computed within the %lld ms that were given",
-                (long long)(task->deadline_ns - task->submitted_ns) / 1000000);
+        err_set(&e, ERR_UNAVAILABLE, "not computed in the time that was given");
     task_fail(b, task, &e);
     task_settle(b, task, ended);
 }
@@ -413,14 +412,21 @@ static void *infer(void *context)
 
 /* ---- from outside ---- */
 
+bool batcher_has_room(const struct batcher *b, const struct model *model, struct err *e)
+{
+    if (atomic_load_explicit(&model->queue.requests, memory_order_relaxed) < b->options.queue_max)
+        return true;
+    return err_set(e, ERR_UNAVAILABLE, "%d requests wait for model '%s' already",
+                   b->options.queue_max, model->name);
+}
+
+/* The mutex is held. */
 static bool check_room(const struct batcher *b, const struct batch_task *task, struct err *e)
 {
-    const struct batch_queue *queue = &task->model->queue;
     if (b->stopping)
         return err_set(e, ERR_UNAVAILABLE, "the daemon is stopping");
-    if (queue->requests >= b->options.queue_max)
-        return err_set(e, ERR_UNAVAILABLE, "%d requests wait for model '%s' already",
-                       b->options.queue_max, task->model->name);
+    if (!batcher_has_room(b, task->model, e))
+        return false;
     if (b->bytes > 0 && b->bytes + task_bytes(task) > LIMIT_BATCHER_BYTES)
         return err_set(e, ERR_UNAVAILABLE, "samples of %zu MiB wait already", b->bytes >> 20);
     return true;

@@ -63,6 +63,10 @@ void batcher_free(struct batcher *batcher); /* stops; NULL is fine */
  * reached or the batcher stops. */
 bool batcher_submit(struct batcher *batcher, struct batch_task *task, struct err *e);
 
+/* Whether a task for this model would be taken just now, by its queue: asked before its samples are
+ * decoded. False like batcher_submit. */
+bool batcher_has_room(const struct batcher *batcher, const struct model *model, struct err *e);
+
 /* Whether so many samples take less than handing them over is worth, and nothing waits. */
 bool batcher_is_quick(const struct model *model, int count);
 /* Computes on the calling thread, without a queue; `done` is not called. False: out of memory. */

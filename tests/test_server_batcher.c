@@ -301,8 +301,8 @@ START_TEST(what_is_past_its_deadline_is_given_up)
     ck_assert(batcher_submit(batcher, &late->task, &error));
     ck_assert(batcher_submit(batcher, &hasty->task, &error));
     wait_ends(2);
-    check_refused(late, ERR_UNAVAILABLE, "not computed within the ");
-    check_refused(hasty, ERR_UNAVAILABLE, "not computed within the ");
+    check_refused(late, ERR_UNAVAILABLE, "not computed in the time");
+    check_refused(hasty, ERR_UNAVAILABLE, "not computed in the time");
     release(holder);
     wait_ends(1);
     check_answer(patient, 1);

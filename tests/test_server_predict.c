@@ -1,6 +1,7 @@
 /* POST /predict: every kind of body and option against a net whose answers are known. */
 #include <png.h>
 #include <stdlib.h>
+#include <zlib.h>
 
 #include "served.h"
 
@@ -308,6 +309,40 @@ START_TEST(broken_picture_is_unprocessable)
 }
 END_TEST
 
+/* zlib's window bits: 15 is a zlib stream (what HTTP calls deflate), 31 gzip. */
+static struct buf packed(const char *text, int window_bits)
+{
+    struct buf out = {.data = NULL};
+    z_stream z = {0};
+    ck_assert(buf_reserve(&out, 1024));
+    ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    z.next_in = (Bytef *)(uintptr_t)text;
+    z.avail_in = (uInt)strlen(text);
+    z.next_out = (Bytef *)out.data;
+    z.avail_out = 1024;
+    ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+    out.size = 1024 - z.avail_out;
+    deflateEnd(&z);
+    return out;
+}
+
+START_TEST(packed_bodies_are_unpacked)
+{
+    served_start(&server);
+    for (int i = 0; i < 2; i++) {
+        struct buf body = packed("{\"inputs\":[1,2,3,9]}", i ? 31 : 15);
+        const char *headers[] = {i ? "Content-Encoding: gzip" : "Content-Encoding: deflate", NULL};
+        reply_expect(client_send(&server, "POST", "/predict", headers, body.data, body.size), 200,
+                     "\"score\":0.665", NULL);
+        body.data[body.size / 2] ^= 0x55;
+        expect_problem(client_send(&server, "POST", "/predict", headers, body.data, body.size), 400,
+                       NULL, "");
+        buf_clear(&body);
+    }
+    daemon_stop(&server);
+}
+END_TEST
+
 TEST_PROGRAM("server predict", json_answer_has_the_promised_members,
              json_is_nested_or_flat_and_curl_needs_no_type,
              batch_past_the_workspace_keeps_its_order, raw_float32_is_the_input_and_uint8_is_scaled,
@@ -317,4 +352,4 @@ TEST_PROGRAM("server predict", json_answer_has_the_promised_members,
              version_is_named_by_path_or_query, nameless_model_is_the_only_or_the_default_one,
              unknown_and_bad_model_names_are_told_apart,
              bodies_that_do_not_fit_are_refused_with_the_numbers, types_that_are_not_read_are_named,
-             broken_picture_is_unprocessable)
+             broken_picture_is_unprocessable, packed_bodies_are_unpacked)
