@@ -56,7 +56,7 @@ enum {
     LIMIT_LABEL_BYTES = 128,
     LIMIT_QUERY_BYTES = 8192,
     LIMIT_CONNECTIONS_REFUSED = 256,         /* that are just being told there are too many */
-    LIMIT_CONNECTION_MEMORY_BYTES = 1 << 16, /* request line and headers of one request */
+    LIMIT_CONNECTION_MEMORY_BYTES = 1 << 15, /* of a head; cleared for every request, so small */
     LIMIT_WORK_QUEUE = 256,                  /* requests that wait for the work pool */
     LIMIT_LOAD_WAITERS = 256,                /* requests that wait for one model to be loaded */
     LIMIT_MODEL_FILE_BYTES = 1 << 30,

@@ -44,7 +44,8 @@ static const struct setting {
      "memory that a job's worker may take; 0: no limit"},
     {"checkpoint-s", INTEGER, MEMBER(checkpoint_s), 0, 86400, "30", "SECONDS",
      "between a job's checkpoints within an epoch; each epoch's end has one too"},
-    {"http-threads", INTEGER, MEMBER(http_threads), 1, 64, "4", "N", "threads that serve HTTP"},
+    {"http-threads", INTEGER, MEMBER(http_threads), 1, 64, NULL, "N",
+     "threads that serve HTTP (default: all cores, 2 to 8)"},
     {"work-threads", INTEGER, MEMBER(work_threads), 1, 64, "4", "N",
      "threads that run requests which take long"},
     {"infer-threads", INTEGER, MEMBER(infer_threads), 1, CNN_THREADS_MAX, NULL, "N",
@@ -163,7 +164,14 @@ static int core_count(void)
 
 static bool set_defaults(struct config *config, struct err *e)
 {
-    *config = (struct config){.threads = core_count(), .infer_threads = core_count()};
+    int cores = core_count();
+    *config = (struct config){
+        .threads = cores,
+        .infer_threads = cores,
+        .http_threads = cores < 2   ? 2
+                        : cores > 8 ? 8
+                                    : cores,
+    };
     for (int i = 0; i < SETTING_COUNT; i++)
         if (settings[i].initial && !set(config, &settings[i], settings[i].initial, e))
             return false;

@@ -10,7 +10,7 @@ struct config {
     char listen[128];    /* "127.0.0.1:8080"; port 0 = any free one, printed at start */
     char data_dir[4096]; /* default "./strided-data" */
     int threads;         /* of one training job and of an evaluation; default: all cores */
-    int http_threads;    /* of the HTTP server; default 4 */
+    int http_threads;    /* of the HTTP server; default: all cores, 2 to 8 */
     int work_threads;    /* that run requests which take long; default 4 */
     int quota_mib;       /* of the data directory; 0 = none, the default */
     int drain_s;         /* how long SIGTERM waits for requests in flight; default 10 */

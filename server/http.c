@@ -313,7 +313,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *server)
         MHD_OPTION_THREAD_POOL_SIZE, (unsigned)config->http_threads, MHD_OPTION_CONNECTION_LIMIT,
         connection_limit(config), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)LIMIT_CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
-        (size_t)LIMIT_CONNECTION_MEMORY_BYTES / 4, MHD_OPTION_STRICT_FOR_CLIENT, 0,
+        (size_t)LIMIT_CONNECTION_MEMORY_BYTES / 2, MHD_OPTION_STRICT_FOR_CLIENT, 0,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
         server, MHD_OPTION_NOTIFY_CONNECTION, on_client, server, MHD_OPTION_END);
 }
@@ -381,17 +381,16 @@ static void wait_in_flight(struct http_server *server, int drain_s)
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += drain_s;
     pthread_mutex_lock(&server->mutex);
-    while (server->in_flight > 0)
+    while (atomic_load(&server->in_flight) > 0)
         if (pthread_cond_timedwait(&server->idle, &server->mutex, &deadline) == ETIMEDOUT)
             break;
-    server->closed = true;
     pthread_mutex_unlock(&server->mutex);
 }
 
 static void wait_busy(struct http_server *server)
 {
     pthread_mutex_lock(&server->mutex);
-    while (server->busy > 0)
+    while (atomic_load(&server->busy) > 0)
         pthread_cond_wait(&server->idle, &server->mutex);
     pthread_mutex_unlock(&server->mutex);
 }
@@ -402,6 +401,7 @@ void http_stop(struct http_server *server, int drain_s)
     http_stream_drain(server);
     http_admit_close(server->admit);
     wait_in_flight(server, drain_s);
+    atomic_store(&server->closed, true);
     /* Both resume every suspended connection, as MHD_stop_daemon demands. */
     pool_stop(server->pool);
     wait_busy(server);

@@ -31,9 +31,9 @@ struct http_request {
     const char *accept;        /* NULL if absent */
     const void *body;          /* decoded from any Content-Encoding; "" when empty */
     size_t body_size;
-    char params[HTTP_PARAMS_MAX][HTTP_PARAM_BYTES]; /* the route's {names}, in order */
     struct upload *upload; /* the body's progress (uploads.h), NULL: not followed */
     void *exchange;        /* private to http.c */
+    char params[HTTP_PARAMS_MAX][HTTP_PARAM_BYTES]; /* the route's {names}, in order */
 };
 const char *http_header(const struct http_request *request, const char *name); /* NULL: absent */
 const char *http_query(const struct http_request *request, const char *name);  /* NULL: absent */
@@ -72,11 +72,11 @@ struct http_response {
     struct http_stream stream; /* instead of body; .read NULL: none */
     struct http_figures figures;
     bool waits; /* it takes its time on purpose (a long poll) and is not logged as slow */
+    int file;   /* >= 0: a file to send instead of body; http.c closes it */
+    int header_count;
     struct {
         char name[32], value[256];
-    } headers[HTTP_HEADERS_MAX];
-    int header_count;
-    int file; /* >= 0: a file to send instead of body; http.c closes it */
+    } headers[HTTP_HEADERS_MAX]; /* last: what is not in use is never touched */
 };
 /* Control characters in the value become '?'. */
 void http_set_header(struct http_response *response, const char *name, const char *value);

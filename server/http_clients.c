@@ -109,6 +109,7 @@ void client_close(struct client *client)
         client->next->link = client->link;
     all->count -= !client->refused;
     pthread_mutex_unlock(&all->mutex);
+    free(client->kept);
     free(client);
 }
 

@@ -45,6 +45,7 @@ struct client {
     struct http_clients *all;
     struct client *next, **link; /* in all->first */
     struct exchange *current;    /* its request, NULL: none */
+    void *kept;                  /* memory for it, from malloc; NULL: none yet */
     int fd;
     bool refused; /* past a limit on connections */
     bool used;    /* a request line has come */

@@ -47,11 +47,13 @@ static bool is_listed(const char *origins, const char *origin)
     return false;
 }
 
-void http_cors_answer(const char *origins, const char *origin, struct http_response *response)
+void http_cors_answer(const char *origins, const struct http_request *request,
+                      struct http_response *response)
 {
-    bool any = strcmp(origins, "*") == 0;
     if (origins[0] == '\0')
         return;
+    bool any = strcmp(origins, "*") == 0;
+    const char *origin = http_header(request, "Origin");
     if (!any)
         http_set_header(response, "Vary", "Origin"); /* caches: for other origins another reply */
     if (!origin || (!any && !is_listed(origins, origin)))

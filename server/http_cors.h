@@ -9,8 +9,9 @@
  * Says what is wrong with it. */
 bool http_cors_check(const char *origins, struct err *e);
 
-/* Marks any reply, errors too, as readable by the page. origin: the request's, NULL if absent. */
-void http_cors_answer(const char *origins, const char *origin, struct http_response *response);
+/* Marks any reply, errors too, as readable by the page. */
+void http_cors_answer(const char *origins, const struct http_request *request,
+                      struct http_response *response);
 
 /* Whether this OPTIONS request, to a path with the methods `allow`, is a browser that asks first;
  * then the response is the answer, which http_cors_answer completes. */

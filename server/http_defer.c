@@ -7,21 +7,27 @@
 
 enum deferred_step { RELEASED = 1, ANSWERED = 2 };
 
+void http_count_down(struct http_server *server, atomic_int *count)
+{
+    if (atomic_fetch_sub(count, 1) > 1 || !atomic_load(&server->draining))
+        return;
+    pthread_mutex_lock(&server->mutex);
+    pthread_cond_broadcast(&server->idle);
+    pthread_mutex_unlock(&server->mutex);
+}
+
 bool http_busy_begin(struct http_server *server)
 {
-    pthread_mutex_lock(&server->mutex);
-    bool open = !server->closed;
-    server->busy += open;
-    pthread_mutex_unlock(&server->mutex);
-    return open;
+    atomic_fetch_add(&server->busy, 1);
+    if (!atomic_load(&server->closed))
+        return true;
+    http_busy_end(server);
+    return false;
 }
 
 void http_busy_end(struct http_server *server)
 {
-    pthread_mutex_lock(&server->mutex);
-    if (--server->busy == 0)
-        pthread_cond_broadcast(&server->idle);
-    pthread_mutex_unlock(&server->mutex);
+    http_count_down(server, &server->busy);
 }
 
 struct http_deferred *http_defer(const struct http_request *request, struct http_response *response)

@@ -40,8 +40,7 @@ static void problem(struct exchange *x, int status, const struct err *e)
 
 void exchange_seal(struct exchange *x)
 {
-    http_cors_answer(x->server->config->cors_origin, http_header(&x->request, "Origin"),
-                     &x->response);
+    http_cors_answer(x->server->config->cors_origin, &x->request, &x->response);
 }
 
 static void end_upload(struct exchange *x)
@@ -57,11 +56,17 @@ struct exchange *exchange_new(struct http_server *server, struct client *client,
 {
     if (!client_enter(client, CLIENT_HEAD, 0))
         return NULL;
-    struct exchange *x = calloc(1, sizeof *x);
-    if (!x || !(x->raw_target = strdup(raw_target))) {
-        free(x);
+    struct exchange *x = client->kept ? client->kept : malloc(sizeof *x);
+    if (!x)
         return NULL;
-    }
+    client->kept = x;
+    memset(x, 0, offsetof(struct exchange, id));
+    memset(&x->request, 0, offsetof(struct http_request, params));
+    x->id[0] = x->allow[0] = '\0';
+    x->target = (struct http_target){.text = NULL};
+    x->raw_target = strdup(raw_target);
+    if (!x->raw_target)
+        return NULL;
     x->server = server;
     x->client = client;
     x->started_us = now_us();
@@ -71,7 +76,7 @@ struct exchange *exchange_new(struct http_server *server, struct client *client,
     return x;
 }
 
-static void exchange_free(struct exchange *x)
+static void exchange_clear(struct exchange *x)
 {
     http_stream_end(x);
     upload_end(x->upload);
@@ -79,7 +84,6 @@ static void exchange_free(struct exchange *x)
     http_target_clear(&x->target);
     http_response_clear(&x->response);
     free(x->raw_target);
-    free(x);
 }
 
 static bool is_slow(const struct exchange *x, uint64_t handle_us)
@@ -150,13 +154,9 @@ void exchange_end(struct exchange *x, int status)
     if (x->stage != STAGE_HEAD || status)
         log_exchange(x, status);
     client_enter(x->client, CLIENT_IDLE, 0);
-    exchange_free(x);
-    if (!counted)
-        return;
-    pthread_mutex_lock(&server->mutex);
-    if (--server->in_flight == 0)
-        pthread_cond_broadcast(&server->idle);
-    pthread_mutex_unlock(&server->mutex);
+    exchange_clear(x);
+    if (counted)
+        http_count_down(server, &server->in_flight);
 }
 
 /* ---- the head ---- */
@@ -254,9 +254,7 @@ enum http_next exchange_begin(struct exchange *x, const char *method, const char
 {
     x->stage = STAGE_BODY;
     x->counted = true;
-    pthread_mutex_lock(&x->server->mutex);
-    x->server->in_flight++;
-    pthread_mutex_unlock(&x->server->mutex);
+    atomic_fetch_add(&x->server->in_flight, 1);
     http_id_choose(http_header(&x->request, "X-Request-Id"), x->id);
     client_heard(x->client);
     if (!client_enter(x->client, CLIENT_BODY, 0))

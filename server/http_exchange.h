@@ -29,11 +29,11 @@ struct http_server {
     int listen_fd;
     const struct config *config;
     atomic_bool draining;          /* no request is taken any more */
-    pthread_mutex_t mutex;         /* guards what follows, up to `closed` */
-    pthread_cond_t idle;           /* in_flight or busy became 0 */
-    int in_flight;                 /* requests between their head and their end */
-    int busy;                      /* of them with a handler or, deferred, with someone else */
-    bool closed;                   /* no handler starts any more */
+    atomic_bool closed;            /* and no handler starts */
+    atomic_int in_flight;          /* requests between their head and their end */
+    atomic_int busy;               /* of them with a handler or, deferred, with someone else */
+    pthread_mutex_t mutex;         /* of `idle` */
+    pthread_cond_t idle;           /* while draining: one of these has become 0 */
     pthread_mutex_t streams_mutex; /* guards `streams` */
     struct exchange *streams;      /* whose reply is a stream */
 };
@@ -66,22 +66,23 @@ struct exchange {
     bool counted;     /* in server->in_flight */
     bool close;       /* the connection ends with this response */
     bool half_closed; /* the client had shut its side when its answer was put off */
-    char id[HTTP_ID_BYTES + 1];
     struct http_head head;
-    struct http_target target;
     const struct route *route;
     struct http_body body;
     struct upload *upload; /* NULL: not followed */
-    struct http_request request;
-    struct http_response response;
     struct http_deferred deferred;
     struct http_waker waker;
     struct exchange *next_stream, **link_to_this; /* in server->streams; NULL: not there */
     atomic_bool left;                             /* a stream's client is gone */
     struct exchange *next_head, **head_link;      /* http.c's, while the head is not complete */
-    char allow[128];                              /* of a 405 */
     uint64_t bytes_in, bytes_out;
     size_t discarded;
+    /* What follows is large and set member by member, for each request; from `id` on. */
+    char id[HTTP_ID_BYTES + 1];
+    char allow[128]; /* of a 405 */
+    struct http_target target;
+    struct http_request request;
+    struct http_response response;
 };
 
 /* What the HTTP thread does next. */
@@ -101,10 +102,11 @@ void exchange_read_fields(struct exchange *x);
 /* A new connection, into libmicrohttpd's hands. */
 void http_adopt(struct http_server *server, int fd, const struct sockaddr *address, socklen_t size);
 
-/* http_exchange.c. NULL: out of memory, or the client is too late. */
+/* http_exchange.c. A client has one exchange at a time, whose memory it keeps for the next. NULL:
+ * out of memory, or the client is too late. */
 struct exchange *exchange_new(struct http_server *server, struct client *client,
                               const char *raw_target);
-/* Logs and frees it; the client may be gone. status: of a reply that libmicrohttpd made by itself,
+/* Logs and clears it; the client may be gone. status: of a reply that libmicrohttpd made by itself,
  * 0: none. */
 void exchange_end(struct exchange *x, int status);
 /* libmicrohttpd refuses the head with this status and would answer badly. */
@@ -123,6 +125,7 @@ void exchange_conclude(struct exchange *x, const struct err *e);
  * false when it no longer does. */
 bool http_busy_begin(struct http_server *server);
 void http_busy_end(struct http_server *server);
+void http_count_down(struct http_server *server, atomic_int *count);
 /* After the handler has returned. Answered: the response may be sent at once. Else the connection
  * is suspended, and by http_defer_release the exchange passes to who answers. */
 bool http_defer_answered(const struct exchange *x);

@@ -7,7 +7,7 @@
 
 void http_response_init(struct http_response *response)
 {
-    memset(response, 0, sizeof *response);
+    memset(response, 0, offsetof(struct http_response, headers));
     response->status = 200;
     response->content_type = "application/json";
     response->file = -1;

@@ -29,6 +29,8 @@ static bool match(const char *pattern, const char *path, char params[][HTTP_PARA
         pattern += pattern_size;
         path += size;
     }
+    while (count < HTTP_PARAMS_MAX)
+        params[count++][0] = '\0';
     return *pattern == '\0' && *path == '\0';
 }
 
@@ -51,8 +53,8 @@ const struct route *router_find(const char *method, const char *path,
 {
     allow[0] = '\0';
     for (const struct route *route = routes; route->method; route++) {
-        memset(params, 0, (size_t)HTTP_PARAMS_MAX * HTTP_PARAM_BYTES);
-        if (!match(route->pattern, path, params))
+        char first = route->pattern[1];
+        if ((first != path[1] && first != '{') || !match(route->pattern, path, params))
             continue;
         if (method_matches(route, method))
             return route;

@@ -48,7 +48,7 @@ START_TEST(defaults_are_usable)
     ck_assert_str_eq(config.listen, "127.0.0.1:8080");
     ck_assert_str_eq(config.data_dir, "./strided-data");
     ck_assert_int_ge(config.threads, 1);
-    ck_assert_int_ge(config.http_threads, 1);
+    ck_assert_int_ge(config.http_threads, 2);
     ck_assert_int_ge(config.work_threads, 1);
     ck_assert_int_eq(config.drain_s, 10);
     ck_assert_int_eq(config.connections, 4096);
