@@ -43,7 +43,8 @@ static const struct setting {
     {"job-memory-mib", INTEGER, MEMBER(job_memory_mib), 0, 1 << 24, "0", "MIB",
      "memory that a job's worker may take; 0: no limit"},
     {"checkpoint-s", INTEGER, MEMBER(checkpoint_s), 0, 86400, "30", "SECONDS",
-     "between a job's checkpoints within an epoch; each epoch's end has one too"},
+     "between a job's checkpoints within an epoch, 0: after every batch; an epoch's end has one "
+     "too, unless the last is a moment old"},
     {"http-threads", INTEGER, MEMBER(http_threads), 1, 64, NULL, "N",
      "threads that serve HTTP (default: all cores, 2 to 8)"},
     {"work-threads", INTEGER, MEMBER(work_threads), 1, 64, "4", "N",

@@ -101,7 +101,9 @@ void daemon_launch(struct daemon *daemon, const char *const *flags)
     const char *at = strstr(line, " ready on http://127.0.0.1:");
     if (!at) {
         char *text = daemon_log(daemon);
-        ck_abort_msg("no ready line but '%s'; log: %s", line, text);
+        size_t size = strlen(text);
+        ck_abort_msg("no ready line but '%s'; log: %s", line,
+                     size > 4000 ? text + size - 4000 : text);
     }
     daemon->port = atoi(strrchr(at, ':') + 1);
     ck_assert_int_gt(daemon->port, 0);
