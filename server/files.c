@@ -14,7 +14,11 @@
 
 #include "hash.h"
 
-enum { CLAIM_STEP_BYTES = 1 << 20 }; /* where a file's size is not known */
+enum {
+    CLAIM_STEP_BYTES = 1 << 20, /* where a file's size is not known */
+    LOCK_WAIT_MS = 1000,
+    LOCK_PAUSE_MS = 10,
+};
 
 static char data_dir[4096];
 static int lock_fd = -1;
@@ -84,6 +88,19 @@ static bool make_folders(const char *path, struct err *e)
     return make_folder(part, e);
 }
 
+/* A process that a killed daemon was about to make its worker shares the lock until it is one, a
+ * moment later. */
+static bool lock_file(int fd)
+{
+    int tries = LOCK_WAIT_MS / LOCK_PAUSE_MS;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK || --tries == 0)
+            return false;
+        usleep(LOCK_PAUSE_MS * 1000);
+    }
+    return true;
+}
+
 /* Takes <data>/lock and writes our process id into it, for the message of the next one. */
 static bool take_lock(struct err *e)
 {
@@ -92,7 +109,7 @@ static bool take_lock(struct err *e)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return io_error(e, "open", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock_file(fd)) {
         if (errno != EWOULDBLOCK)
             io_error(e, "lock", path);
         else if (pread(fd, pid, sizeof pid - 1, 0) > 0)
@@ -211,7 +228,9 @@ bool file_begin_again(struct file_writer *w, const char *name, struct err *e)
     *w = (struct file_writer){.name = ""};
     snprintf(w->name, sizeof w->name, "%s", name);
     temp_path(w, path);
-    w->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    /* A new file, not the old one cut: its writer may have been killed within its last write. */
+    unlink(path);
+    w->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     return w->fd >= 0 || io_error(e, "make", path);
 }
 

@@ -225,7 +225,7 @@ static bool fill_meta(const struct worker_job *job, const struct progress *done,
 }
 
 /* The model file, on disk when this returns; the daemon moves it to its place. One that a killed
- * worker of this job left is written over. */
+ * worker of this job left is removed, not written over: its last write may still be under way. */
 static bool write_model(const struct worker_job *job, const struct progress *done, struct err *e)
 {
     struct model_meta meta = {0};
@@ -234,7 +234,8 @@ static bool write_model(const struct worker_job *job, const struct progress *don
     bool ok = false;
     if (!fill_meta(job, done, &meta, e) || !onnx_write(job->net, &meta, &file, e))
         goto out;
-    fd = open(job->model_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    unlink(job->model_file);
+    fd = open(job->model_file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0) {
         err_set(e, ERR_IO, "cannot make the model file: %s", strerror(errno));
         goto out;

@@ -1,9 +1,11 @@
 /* The data directory: lock, leftovers, and files that are absent or complete. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -264,6 +266,31 @@ START_TEST(second_daemon_is_refused_with_the_firsts_pid)
 }
 END_TEST
 
+/* As a worker does that the daemon's death meets on its way. */
+START_TEST(a_lock_that_is_let_go_in_a_moment_is_waited_for)
+{
+    char path[512];
+    int told[2];
+    open_data();
+    files_close();
+    snprintf(path, sizeof path, "%s/lock", root);
+    ck_assert_int_eq(pipe(told), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        int fd = open(path, O_RDWR);
+        if (flock(fd, LOCK_EX) != 0 || write(told[1], "", 1) != 1)
+            _exit(1);
+        usleep(100000);
+        _exit(0);
+    }
+    char byte;
+    ck_assert_int_eq((int)read(told[0], &byte, 1), 1);
+    ck_assert_msg(files_open(root, &error), "%s", error.detail);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    close_data();
+}
+END_TEST
+
 START_TEST(worker_attaches_beside_the_lock)
 {
     char path[FILES_PATH_BYTES], expected[512];
@@ -329,6 +356,6 @@ TEST_PROGRAM("server files", commit_makes_the_file_and_its_folder,
              publish_of_an_absent_file_fails, remove_of_an_absent_file_is_fine,
              map_of_an_absent_file_is_not_found, map_of_an_empty_file_has_no_bytes,
              open_removes_what_a_crash_left_in_tmp, second_daemon_is_refused_with_the_firsts_pid,
-             worker_attaches_beside_the_lock,
+             a_lock_that_is_let_go_in_a_moment_is_waited_for, worker_attaches_beside_the_lock,
              open_makes_missing_folders_and_ignores_a_trailing_slash, open_on_a_file_fails,
              open_refuses_a_name_without_or_with_too_many_bytes, sha256_matches_the_standard)
