@@ -87,6 +87,12 @@ static void at_path(struct err *e, const char *path)
     snprintf(e->detail + used, sizeof e->detail - used, " at '%s'", path);
 }
 
+/* auto_vacuum is for databases that are made now: it lets deletes shrink the file. What is sorted
+ * stays in memory: no file outside the data directory. */
+static const char setup[] = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
+                            "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                            "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 4194304;";
+
 struct store *store_open(const char *path, struct err *e)
 {
     struct store *store = calloc(1, sizeof *store);
@@ -104,10 +110,7 @@ struct store *store_open(const char *path, struct err *e)
         goto out;
     }
     sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
-    if (execute(store,
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
-                e) &&
-        migrate(store, e))
+    if (execute(store, setup, e) && migrate(store, e))
         return store;
 out:
     store_close(store);

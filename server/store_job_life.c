@@ -6,6 +6,8 @@
 #include "store.h"
 #include "store_sql.h"
 
+enum { PAGES_MANY = 256 }; /* 1 MiB */
+
 /* Each function is one transaction that first looks at the state it leaves, so that of two which
  * race the second finds another state and changes nothing. */
 
@@ -177,7 +179,18 @@ bool store_job_cancel(struct store *store, int64_t id, struct err *e)
     return cancel_job(store, id, e) || (space_spend_reserve(e) && cancel_job(store, id, e));
 }
 
-static bool delete_job(struct store *store, int64_t id, struct err *e)
+/* The file becomes smaller when the log is written back into it. That happens by itself, some
+ * transactions later: there is no harm in failing. */
+static void shrink(struct store *store)
+{
+    struct err ignored;
+    store_lock(store);
+    sql_run(store, &ignored, "PRAGMA wal_checkpoint", "");
+    store_unlock(store);
+}
+
+/* pages: of the database that are free now. */
+static bool delete_job(struct store *store, int64_t id, int64_t *pages, struct err *e)
 {
     enum job_state state;
     if (!store_begin(store, e))
@@ -186,13 +199,20 @@ static bool delete_job(struct store *store, int64_t id, struct err *e)
     if (ok && (state == JOB_QUEUED || state == JOB_RUNNING))
         ok = err_set(e, ERR_CONFLICT, "job %lld is %s: cancel it first", (long long)id,
                      job_state_name(state));
-    ok = ok && sql_run(store, e, "DELETE FROM jobs WHERE id = ?", "l", id);
+    ok = ok && sql_run(store, e, "DELETE FROM jobs WHERE id = ?", "l", id) &&
+         sql_number(store, e, pages, 0, "PRAGMA freelist_count", "") &&
+         sql_run(store, e, "PRAGMA incremental_vacuum", "");
     return store_finish(store, ok, e);
 }
 
 bool store_job_delete(struct store *store, int64_t id, struct err *e)
 {
-    return delete_job(store, id, e) || (space_spend_reserve(e) && delete_job(store, id, e));
+    int64_t pages;
+    bool ok = delete_job(store, id, &pages, e) ||
+              (space_spend_reserve(e) && delete_job(store, id, &pages, e));
+    if (ok && pages >= PAGES_MANY)
+        shrink(store);
+    return ok;
 }
 
 /* ---- back to the queue ---- */

@@ -1,5 +1,6 @@
 /* The catalogue's jobs: the queue, each change of state, lists. */
 #include <math.h>
+#include <sys/stat.h>
 
 #include "open_store.h"
 
@@ -595,18 +596,46 @@ START_TEST(jobs_are_sorted_by_a_figure_and_those_without_come_last)
 }
 END_TEST
 
-TEST_PROGRAM("server store jobs", new_job_is_queued_with_empty_figures,
-             job_needs_its_dataset_version, idempotency_key_gives_the_earlier_job,
-             job_numbers_are_not_reused, jobs_start_in_order, start_message_is_kept, job_ends_once,
-             success_and_model_are_one_transaction, only_an_ended_job_is_deleted,
-             higher_priority_starts_first_then_the_older, full_queue_takes_no_job_but_a_seen_key,
-             job_is_requeued_from_running_alone, crashes_in_a_row_are_bounded,
-             crash_fails_a_job_at_once_where_nothing_is_retried,
-             progress_between_crashes_forgives_them,
-             interrupted_jobs_are_queued_again_until_it_is_too_often,
-             progress_between_interruptions_forgives_them, only_a_queued_job_is_cancelled_here,
-             failed_and_cancelled_jobs_are_resumed_and_no_others,
-             resumed_job_may_get_other_epochs_but_more_than_are_done,
-             job_is_not_resumed_without_its_dataset, jobs_are_listed_newest_first_in_pages,
-             jobs_are_listed_by_state_and_model,
-             jobs_are_sorted_by_a_figure_and_those_without_come_last)
+static off_t database_size(void)
+{
+    struct stat st;
+    ck_assert_int_eq(stat(path, &st), 0);
+    return st.st_size;
+}
+
+START_TEST(a_deleted_job_gives_its_space_back)
+{
+    enum { CLASSES = 512, EPOCHS = 8 };
+    struct progress epoch = {.type = PROGRESS_EPOCH, .has_val = true, .split = "test"};
+    begin();
+    add_dataset("mnist", 1);
+    int64_t id = run_job();
+    reopen(); /* writes the log back */
+    off_t before = database_size();
+    epoch.val.classes = CLASSES;
+    epoch.val.confusion = calloc(CLASSES * CLASSES, sizeof *epoch.val.confusion);
+    for (epoch.epoch = 1; epoch.epoch <= EPOCHS; epoch.epoch++)
+        OK(store_job_epoch(store, id, &epoch, NULL, 0, &error));
+    free(epoch.val.confusion);
+    OK(store_job_end(store, id, JOB_FAILED, "", NULL, NULL, &error));
+    reopen();
+    ck_assert_int_gt(database_size(), before + EPOCHS * CLASSES * CLASSES * 4);
+    OK(store_job_delete(store, id, &error));
+    ck_assert_int_lt(database_size(), before + (64 << 10));
+    end();
+}
+END_TEST
+
+TEST_PROGRAM(
+    "server store jobs", new_job_is_queued_with_empty_figures, job_needs_its_dataset_version,
+    idempotency_key_gives_the_earlier_job, job_numbers_are_not_reused, jobs_start_in_order,
+    start_message_is_kept, job_ends_once, success_and_model_are_one_transaction,
+    only_an_ended_job_is_deleted, higher_priority_starts_first_then_the_older,
+    full_queue_takes_no_job_but_a_seen_key, job_is_requeued_from_running_alone,
+    crashes_in_a_row_are_bounded, crash_fails_a_job_at_once_where_nothing_is_retried,
+    progress_between_crashes_forgives_them, interrupted_jobs_are_queued_again_until_it_is_too_often,
+    progress_between_interruptions_forgives_them, only_a_queued_job_is_cancelled_here,
+    failed_and_cancelled_jobs_are_resumed_and_no_others,
+    resumed_job_may_get_other_epochs_but_more_than_are_done, job_is_not_resumed_without_its_dataset,
+    jobs_are_listed_newest_first_in_pages, jobs_are_listed_by_state_and_model,
+    jobs_are_sorted_by_a_figure_and_those_without_come_last, a_deleted_job_gives_its_space_back)
