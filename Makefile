@@ -129,11 +129,14 @@ $(B)/tests/test_proto_%: $(B)/tests/test_proto_%.o $(B)/tests/harness.o $(B)/lib
 $(B)/tests/test_server_%: $(B)/tests/test_server_%.o $(B)/tests/harness.o $(B)/tests/client.o $(B)/libserver.a $(B)/libproto.a $(B)/libcore.a | $(B)/strided
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
 $(B)/tests/test_server_openapi: $(B)/tests/schema.o
-# Makes calls of the daemon and its workers fail, see tests/faults.h.
-$(B)/tests/faults.so: tests/faults.c tests/faults.h
+# Libraries that make calls of the daemon and its workers fail, see tests/faults.h and scarce.h.
+$(B)/tests/%.so: tests/%.c tests/%.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 $(WARN) -O2 -g -D_GNU_SOURCE -shared -fPIC -o $@ $<
 $(B)/tests/test_server_disk: | $(B)/tests/faults.so
+# Sanitizers allocate in their own way.
+SCARCE := $(if $(SAN),,$(B)/tests/scarce.so)
+$(B)/tests/test_server_memory: | $(SCARCE)
 .PRECIOUS: $(B)/tests/%.o
 
 # ---- for people and CI -------------------------------------------------------------------------
@@ -164,7 +167,7 @@ run: deps ## install, build, start the daemon on 127.0.0.1:8080 (RUN_ARGS="--lis
 	exec $(B)/strided serve $(RUN_ARGS)
 
 .PHONY: tests
-tests: $(B)/strided $(TESTS) $(B)/tests/faults.so
+tests: $(B)/strided $(TESTS) $(B)/tests/faults.so $(SCARCE)
 
 .PHONY: test
 test: deps ## the whole suite

@@ -27,9 +27,14 @@ static int lock_fd = -1;
 static bool io_error(struct err *e, const char *action, const char *path)
 {
     int number = errno;
-    bool full = number == ENOSPC || number == EDQUOT || number == EFBIG;
-    return err_set(e, full ? ERR_NO_SPACE : ERR_IO, "cannot %s '%s': %s", action, path,
-                   strerror(number));
+    enum err_code code = ERR_IO;
+    if (number == ENOSPC || number == EDQUOT || number == EFBIG)
+        code = ERR_NO_SPACE;
+    else if (number == EMFILE || number == ENFILE)
+        code = ERR_UNAVAILABLE; /* other requests will give descriptors back */
+    else if (number == ENOMEM)
+        code = ERR_NO_MEMORY;
+    return err_set(e, code, "cannot %s '%s': %s", action, path, strerror(number));
 }
 
 static bool sync_folder(const char *path, struct err *e)

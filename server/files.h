@@ -6,8 +6,9 @@
  * checkpoints/JOB.safetensors, tmp/, lock.
  *
  * Every byte is counted, see space.h. Failures are ERR_NO_SPACE when the disk or a quota is full,
- * else ERR_IO; the text names the file. The data directory is set once, before threads start;
- * everything else may be called by any thread, a writer by one at a time.
+ * ERR_UNAVAILABLE when descriptors have run out, else ERR_IO; the text names the file. The data
+ * directory is set once, before threads start; everything else may be called by any thread, a
+ * writer by one at a time.
  */
 #ifndef STRIDED_FILES_H
 #define STRIDED_FILES_H
