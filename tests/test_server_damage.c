@@ -155,6 +155,54 @@ START_TEST(a_dataset_without_a_sum_is_still_read)
 }
 END_TEST
 
+/* ---- the database, without a daemon ---- */
+
+/* It is opened and read, or refused with its name; never a crash. */
+static void read_database(const char *path)
+{
+    struct store_dataset *rows;
+    struct store *opened = store_open(path, &error);
+    int count;
+    if (!opened) {
+        ck_assert_msg(strstr(error.detail, path) != NULL, "%s", error.detail);
+        return;
+    }
+    if (store_datasets(opened, &rows, &count, &error)) {
+        for (int i = 0; i < count; i++)
+            store_dataset_clear(&rows[i]);
+        free(rows);
+    }
+    store_close(opened);
+}
+
+START_TEST(a_damaged_database_is_refused_or_read)
+{
+    enum { HEADER = 100, STEP = 509 }; /* no divisor of a page */
+    char path[FILES_PATH_BYTES];
+    size_t size;
+    begin();
+    generate("d", 0);
+    store_close(store);
+    files_database_path(path, sizeof path);
+    char *bytes = slurp(path, &size);
+    for (size_t at = 0; at < HEADER; at++) {
+        char flipped = (char)(bytes[at] ^ 0x55);
+        write_at(path, &flipped, 1, at);
+        read_database(path);
+        write_at(path, bytes, size, 0);
+    }
+    for (size_t left = size; left > 0; left -= left > STEP ? STEP : left) {
+        ck_assert_int_eq(truncate(path, (off_t)left), 0);
+        read_database(path);
+        write_at(path, bytes, size, 0);
+    }
+    store = store_open(path, &error);
+    ck_assert_msg(store && opens("d", true), "%s", error.detail);
+    free(bytes);
+    end();
+}
+END_TEST
+
 /* ---- the daemon ---- */
 
 static void path_in_data(char path[FILES_PATH_BYTES], const char *file)
@@ -252,5 +300,5 @@ END_TEST
 TEST_PROGRAM("server damage", a_flip_of_any_byte_of_a_dataset_is_found,
              a_dataset_cut_anywhere_is_found_without_reading_it,
              two_datasets_that_were_swapped_are_both_found, a_dataset_without_a_sum_is_still_read,
-             damaged_datasets_are_named_and_the_others_train,
+             a_damaged_database_is_refused_or_read, damaged_datasets_are_named_and_the_others_train,
              two_models_that_were_swapped_are_left_out)
