@@ -33,6 +33,7 @@
 
 #include "app.h"
 #include "bootstrap.h"
+#include "cli.h"
 #include "files.h"
 #include "http.h"
 #include "http_cors.h"
@@ -49,6 +50,9 @@ static void print_usage(FILE *out)
             "strided %s: trains and serves convolutional networks over HTTP\n"
             "\n"
             "  strided serve [FLAGS]   run the daemon (strided serve --help lists the flags)\n"
+            "  strided train [OPTIONS] train a model through a daemon, with its progress\n"
+            "  strided jobs [VERB ID]  list jobs; watch, cancel, resume, ... one\n"
+            "  strided predict FILE... ask a model about files\n"
             "  strided version         print the version\n"
             "  strided help            print this\n"
             "  strided worker          train one job; run by the daemon\n",
@@ -261,11 +265,19 @@ static void spin_briefly(char **argv)
 int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
-    spin_briefly(argv);
-    if (strcmp(command, "serve") == 0)
+    const bool is_serve = strcmp(command, "serve") == 0, is_worker = strcmp(command, "worker") == 0;
+    if (is_serve || is_worker)
+        spin_briefly(argv);
+    if (is_serve)
         return serve_main(argc - 2, argv + 2);
-    if (strcmp(command, "worker") == 0)
+    if (is_worker)
         return worker_main(argc - 1, argv + 1);
+    if (strcmp(command, "train") == 0)
+        return cli_train(argc - 2, argv + 2);
+    if (strcmp(command, "jobs") == 0)
+        return cli_jobs(argc - 2, argv + 2);
+    if (strcmp(command, "predict") == 0)
+        return cli_predict(argc - 2, argv + 2);
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
         printf("strided %s\n", STRIDED_VERSION);
         return EXIT_SUCCESS;
