@@ -310,7 +310,7 @@ static bool decode_here(struct prediction *p, struct err *e)
         prediction_free(p);
         return false;
     }
-    if (batcher_is_quick(p->model, p->batch.count) && reply_is_quick(p))
+    if (batcher_is_quick(p->model, p->batch.count, http_peers(p->request)) && reply_is_quick(p))
         return answer_here(p, e);
     defer(p);
     submit(p);

@@ -24,10 +24,10 @@
 #include "model.h"
 #include "workspace.h"
 
-/* Handing over wakes a thread and later resumes a connection: some 20 us on a busy machine. Several
- * times that may be computed on the spot, and a thread that serves a few hundred connections still
- * gets round to each of them within 100 ms. */
-enum { QUICK_NS = 100000 };
+/* Handing over wakes a thread and later resumes a connection: some 20 us on a busy machine, and
+ * several times that may be computed on the spot. But a thread that serves many connections must
+ * get round to each of them soon, also if all of them ask for something. */
+enum { QUICK_NS = 100000, ROUND_NS = 50000000 };
 
 struct batcher {
     pthread_mutex_t mutex;
@@ -455,9 +455,10 @@ bool batcher_submit(struct batcher *b, struct batch_task *task, struct err *e)
     return ok;
 }
 
-bool batcher_is_quick(const struct model *model, int count)
+bool batcher_is_quick(const struct model *model, int count, int peers)
 {
-    return model->sample_ns * count <= QUICK_NS &&
+    const int64_t share_ns = ROUND_NS / (peers > 0 ? peers : 1);
+    return model->sample_ns * count <= (share_ns < QUICK_NS ? share_ns : QUICK_NS) &&
            atomic_load_explicit(&model->queue.requests, memory_order_relaxed) == 0;
 }
 

@@ -67,8 +67,9 @@ bool batcher_submit(struct batcher *batcher, struct batch_task *task, struct err
  * decoded. False like batcher_submit. */
 bool batcher_has_room(const struct batcher *batcher, const struct model *model, struct err *e);
 
-/* Whether so many samples take less than handing them over is worth, and nothing waits. */
-bool batcher_is_quick(const struct model *model, int count);
+/* Whether so many samples take less than handing them over is worth, and nothing waits. peers: how
+ * many may come one after the other on the calling thread (http_peers). */
+bool batcher_is_quick(const struct model *model, int count, int peers);
 /* Computes on the calling thread, without a queue; `done` is not called. False: out of memory. */
 bool batcher_run(struct batch_task *task, struct err *e);
 

@@ -108,6 +108,10 @@ void http_answer(struct http_deferred *deferred, const struct err *e);
  * taken to read on, unless it resets the connection. */
 bool http_client_left(const struct http_deferred *deferred);
 
+/* How many open connections share the request's HTTP thread, itself included: what a fast handler
+ * computes, all of them may have to wait for. */
+int http_peers(const struct http_request *request);
+
 /* The HTTP status of an error code, from one table. */
 int http_status_of(enum err_code code);
 

@@ -29,7 +29,7 @@ struct http_clients {
     const struct config *config;
     pthread_mutex_t mutex; /* guards what follows; a client's own HTTP thread uses the rest of it */
     struct client *first;
-    int count; /* refused ones are not counted */
+    atomic_int count; /* refused ones are not counted; read without the mutex too */
 };
 
 enum client_phase {

@@ -68,3 +68,11 @@ bool http_client_left(const struct http_deferred *deferred)
     bool half;
     return client_has_ended(x->client->fd, &half) && !(half && x->half_closed);
 }
+
+int http_peers(const struct http_request *request)
+{
+    const struct exchange *x = request->exchange;
+    const struct http_clients *all = x->client->all;
+    const int count = atomic_load_explicit(&all->count, memory_order_relaxed);
+    return (count - 1) / all->config->http_threads + 1;
+}

@@ -242,7 +242,7 @@ START_TEST(a_full_queue_refuses_and_recovers)
     ck_assert(!batcher_submit(batcher, &refused->task, &error));
     ck_assert_int_eq(error.code, ERR_UNAVAILABLE);
     ck_assert_str_eq(error.detail, "4 requests wait for model 'pick' already");
-    ck_assert(!batcher_is_quick(pick, 1));
+    ck_assert(!batcher_is_quick(pick, 1, 1));
     release(holder);
     wait_ends(4);
     for (int i = 0; i < 4; i++)
@@ -403,7 +403,11 @@ START_TEST(quick_work_is_done_on_the_spot)
     ck_assert_int_eq(a->task.batch, 70);
     ck_assert_int_gt(a->task.compute_ns, 0);
     check_scores(a, 1);
-    ck_assert(!batcher_is_quick(pick, LIMIT_PREDICT_SAMPLES * 1000));
+    pick->sample_ns = 50000;
+    ck_assert(batcher_is_quick(pick, 2, 100));
+    ck_assert(!batcher_is_quick(pick, 3, 1));
+    ck_assert(batcher_is_quick(pick, 1, 1000));
+    ck_assert(!batcher_is_quick(pick, 1, 1001)); /* 50 ms among all of them */
     asked_free(a);
     end();
 }
