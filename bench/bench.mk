@@ -55,6 +55,12 @@ bench-overload: deps ## predictions at five times what the daemon can: honest 50
 	@$(MAKE) --no-print-directory -j2 all $(B)/bench/export $(B)/bench/overload
 	bench/overload.sh $(B)
 
+.PHONY: bench-slow
+bench-slow: deps ## 1000 slow clients in three ways beside a normal one (CLIENTS= SECONDS_EACH=)
+	@$(MAKE) --no-print-directory deps DEPS="slowhttptest curl"
+	@$(MAKE) --no-print-directory -j2 all
+	bench/slow.sh $(B)
+
 PEER_DEPS := libdnnl-dev python3-torch libopenblas0-openmp
 .PHONY: bench-peers
 bench-peers: deps ## strided against oneDNN, PyTorch, onnxruntime (ONLY=layers|train|infer ISA=avx2 QUICK=1)
