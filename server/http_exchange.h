@@ -72,7 +72,8 @@ struct exchange {
     struct upload *upload; /* NULL: not followed */
     struct http_deferred deferred;
     struct http_waker waker;
-    struct exchange *next_stream, **link_to_this; /* in server->streams; NULL: not there */
+    bool streaming;                               /* in server->streams */
+    struct exchange *next_stream, **link_to_this; /* there; guarded as it is */
     atomic_bool left;                             /* a stream's client is gone */
     struct exchange *next_head, **head_link;      /* http.c's, while the head is not complete */
     uint64_t bytes_in, bytes_out;

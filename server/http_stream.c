@@ -35,18 +35,19 @@ void http_stream_begin(struct exchange *x)
         x->next_stream->link_to_this = &x->next_stream;
     x->server->streams = x;
     pthread_mutex_unlock(&x->server->streams_mutex);
+    x->streaming = true;
 }
 
 void http_stream_end(struct exchange *x)
 {
-    if (!x->link_to_this)
+    if (!x->streaming)
         return;
     pthread_mutex_lock(&x->server->streams_mutex);
     *x->link_to_this = x->next_stream;
     if (x->next_stream)
         x->next_stream->link_to_this = x->link_to_this;
     pthread_mutex_unlock(&x->server->streams_mutex);
-    x->link_to_this = NULL;
+    x->streaming = false;
 }
 
 void http_stream_drain(struct http_server *server)
