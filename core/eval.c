@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,12 +122,17 @@ static void judge_chunk(struct pass *pass, uint32_t chunk)
     }
 }
 
-static void judge(struct pass *pass)
+/* The team is of one size whatever there is to do: libgomp keeps such a one, while for another it
+ * allocates, and ends the process when it cannot. */
+static void judge(struct pass *pass, int team)
 {
     uint32_t chunks = (pass->n - 1) / pass->chunk + 1;
-#pragma omp parallel for num_threads(pass->threads) schedule(dynamic, 1)
-    for (uint32_t chunk = 0; chunk < chunks; chunk++)
-        judge_chunk(pass, chunk);
+    atomic_uint next = 0;
+#pragma omp parallel num_threads(team)
+    if (omp_get_thread_num() < pass->threads) {
+        for (uint32_t chunk; (chunk = atomic_fetch_add(&next, 1)) < chunks;)
+            judge_chunk(pass, chunk);
+    }
 }
 
 /* Most confident first, then by sample; NaN last. */
@@ -246,7 +252,7 @@ bool cnn_evaluate(const struct cnn_net *net, const struct cnn_samples *samples,
 
     bool done = pass_init(&pass, threads, e);
     if (done) {
-        judge(&pass);
+        judge(&pass, threads);
         done = fill_eval(&pass, failures_max, eval, e);
     }
     pass_clear(&pass);

@@ -5,7 +5,7 @@
 
 #include "api_models.h"
 #include "datasets.h"
-#include "eval.h"
+#include "evaluator.h"
 #include "json_read.h"
 #include "name.h"
 #include "report.h"
@@ -142,8 +142,7 @@ bool api_models_evaluate(struct app *app, const struct http_request *request,
     struct cnn_samples samples = samples_for(model, &dataset, evaluation.split);
     struct cnn_loss loss = cnn_loss_for(CNN_CROSS_ENTROPY, model->net);
     if (!check_fit(model, &samples, &evaluation, e) ||
-        !cnn_evaluate(model->net, &samples, NULL, samples.count, loss, app->config.threads, 0,
-                      &eval, e))
+        !evaluator_run(app->evaluator, model->net, &samples, loss, &eval, e))
         goto out;
     write_evaluation(response, model, &evaluation, &eval);
     ok = true;

@@ -6,6 +6,7 @@
 
 #include "batcher.h"
 #include "config.h"
+#include "evaluator.h"
 #include "events.h"
 #include "jobs.h"
 #include "pool.h"
@@ -19,6 +20,7 @@ struct app {
     struct registry *registry;
     struct events *events;
     struct batcher *batcher;
+    struct evaluator *evaluator;
     struct pool *codec; /* large bodies of predictions, in and out */
     struct jobs *jobs;
     atomic_bool ready; /* false while loading and draining: /health/ready answers 503 */

@@ -6,8 +6,9 @@
  *   http 1..N     libmicrohttpd's threads (--http-threads): read requests, run fast handlers, send
  *                 responses; compute a prediction only where handing it over costs more    http.c
  *   admit         accepts connections; cuts those past a deadline                  http_admit.c
- *   pool 1..N     --work-threads: run handlers that take long (evaluate, datasets); an evaluation
- *                 forks an OpenMP team of --threads from here                             pool.c
+ *   pool 1..N     --work-threads: run handlers that take long (evaluate, datasets)      pool.c
+ *   evaluator     computes evaluations, one after the other, with an OpenMP team of --threads
+ *                                                                                    evaluator.c
  *   codec 1..N    --infer-threads: read large bodies of predictions and write large replies
  *                                                                                         pool.c
  *   infer 1..N    --infer-threads: compute predictions, several requests' together     batcher.c
@@ -124,9 +125,10 @@ static bool open_predictions(struct app *app, struct err *e)
     app->registry = registry_new(app->store, &memory, e);
     if (!app->registry || !registry_open(app->registry, e))
         return false;
+    app->evaluator = evaluator_new(app->config.threads, e);
     app->batcher = batcher_new(&options, e);
     app->codec = pool_new(app->config.infer_threads, LIMIT_WORK_QUEUE, e);
-    return app->batcher && app->codec;
+    return app->evaluator && app->batcher && app->codec;
 }
 
 static bool open_app(struct app *app, struct err *e)
@@ -156,6 +158,7 @@ static void close_app(struct app *app)
     events_free(app->events);
     pool_free(app->codec);
     batcher_free(app->batcher);
+    evaluator_free(app->evaluator);
     registry_free(app->registry);
     if (app->store)
         store_close(app->store);
