@@ -49,6 +49,7 @@ enum {
     LIMIT_PREDICT_BATCH_BYTES = 256 << 20, /* of them decoded to floats: small pictures grow */
     LIMIT_PREDICT_POINTS = 1 << 24,        /* of one request's lists and surfaces: 1 s */
     LIMIT_BATCHER_BYTES = 1 << 30,         /* of samples decoded to floats that wait, in all */
+    LIMIT_PREDICT_PIXELS = 1 << 28,        /* of one request's pictures, decoded: some seconds */
     LIMIT_IMAGE_PIXELS = 1 << 24,          /* of a decoded PNG or JPEG; 4096 x 4096 */
     LIMIT_MULTIPART_PARTS = 4096,
     LIMIT_MULTIPART_HEADER_BYTES = 4096,

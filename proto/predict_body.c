@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "limits.h"
 #include "mesh.h"
 #include "multipart.h"
 #include "npy.h"
@@ -18,10 +19,22 @@ void predict_batch_clear(struct predict_batch *batch)
     *batch = (struct predict_batch){0};
 }
 
+/* Pixels cost time: 16 kB of PNG may have 16 million. */
+static bool count_pixels(struct decoding *d, const void *bytes, size_t size, struct err *e)
+{
+    struct image head = {0};
+    if (image_peek(bytes, size, &head))
+        d->pixels += (size_t)head.width * (size_t)head.height;
+    return d->pixels <= LIMIT_PREDICT_PIXELS ||
+           err_set(e, ERR_TOO_LARGE,
+                   "pictures of %zu pixels or more, at most %d are taken at a time", d->pixels,
+                   LIMIT_PREDICT_PIXELS);
+}
+
 bool predict_add_image(struct decoding *d, const void *bytes, size_t size, struct err *e)
 {
     struct image image = {0};
-    if (!image_decode(bytes, size, &image, e))
+    if (!count_pixels(d, bytes, size, e) || !image_decode(bytes, size, &image, e))
         return false;
     float *x = predict_extend(d, 1, e);
     bool ok = x && preprocess_image(d->pre, d->shape, &image, d->body->invert, x, e);

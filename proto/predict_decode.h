@@ -19,6 +19,7 @@ struct decoding {
     struct predict_batch *batch;
     size_t elements, capacity; /* of one sample; of batch->x, in samples */
     size_t points;             /* of surfaces and lists so far */
+    size_t pixels;             /* of pictures so far */
 };
 
 /* Room for `count` more samples; NULL with *e when there is none. The caller fills them and adds

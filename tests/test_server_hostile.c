@@ -96,6 +96,28 @@ START_TEST(the_largest_picture_costs_its_pixels_and_a_little)
 }
 END_TEST
 
+/* One such picture is read, 4096 of them in a body of 10 MB would take minutes. */
+START_TEST(many_large_pictures_are_refused_together)
+{
+    struct buf png = {0}, body = {0};
+    hostile_start();
+    png_begin(&png, 4096, 4096, 1, 0, false);
+    png_zeros(&png, "IDAT", "", 0, 513 * 4096);
+    png_chunk(&png, "IEND", "", 0);
+    for (int i = 0; i < 4000; i++) {
+        buf_fmt(&body, "--b\r\nContent-Disposition: form-data; name=\"%d\"\r\n\r\n", i);
+        buf_add(&body, png.data, png.size);
+        buf_str(&body, "\r\n");
+    }
+    buf_str(&body, "--b--\r\n");
+    buf_clear(&png);
+    struct reply reply =
+        post_bytes("/predict?model=pick", "multipart/form-data; boundary=b", &body);
+    expect_problem(reply, 413, "parts[16]", "pictures of 285212672 pixels or more");
+    hostile_stop(64 + SMALL_PEAK);
+}
+END_TEST
+
 START_TEST(a_jpeg_of_a_thousand_scans_is_refused)
 {
     struct buf jpeg = {0};
@@ -602,9 +624,10 @@ END_TEST
 TEST_PROGRAM("server hostile", pictures_that_announce_too_much_are_refused_by_their_head,
              chunks_that_inflate_to_anything_are_not_inflated,
              the_largest_picture_costs_its_pixels_and_a_little,
-             a_jpeg_of_a_thousand_scans_is_refused, meshes_that_lie_are_refused,
-             meshes_without_a_size_are_bounded, a_binary_stl_whose_count_lies_is_refused,
-             points_and_voxels_out_of_range_are_refused, npy_of_objects_or_of_any_size_is_refused,
+             many_large_pictures_are_refused_together, a_jpeg_of_a_thousand_scans_is_refused,
+             meshes_that_lie_are_refused, meshes_without_a_size_are_bounded,
+             a_binary_stl_whose_count_lies_is_refused, points_and_voxels_out_of_range_are_refused,
+             npy_of_objects_or_of_any_size_is_refused,
              idx_that_promises_more_than_there_is_is_refused, nothing_in_an_archive_is_a_path,
              hostile_files_in_an_archive_are_left_out, a_million_tiny_entries_are_refused,
              models_cut_short_or_with_weights_elsewhere_are_refused,
