@@ -26,6 +26,9 @@ enum {
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words hold the first digit lowest");
 
+/* The middle between the largest float and the next, if there were one. */
+#define FLOAT_END 0x1.ffffffp127
+
 /* A call a number, with what lies in registers saved, would cost a third of the speed. */
 #define INLINE static inline __attribute__((always_inline))
 
@@ -188,8 +191,22 @@ INLINE const char *usual(const char *p, struct decimal *d)
     return (*p | 0x20) == 'e' ? NULL : p;
 }
 
-/* At most four roundings of a double separate x from the number, so rounding x to a float rounds
- * the number, unless x is that close to the middle between two floats. */
+/* The middles between floats that matter are those of x, a double with at most four roundings
+ * behind it: true where the number may be on the other side of one. */
+static inline bool near_middle(double x)
+{
+    if (x < FLT_MIN) { /* whole multiples of the smallest float, of which a double has 2^30 parts */
+        double multiple = x / FLT_TRUE_MIN;
+        return fabs(multiple - floor(multiple) - 0.5) < 0x1p-20;
+    }
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    /* A double has 29 bits more than a float. */
+    int64_t from_middle = (int64_t)(bits & ((1 << 29) - 1)) - (1 << 28);
+    return from_middle >= -8 && from_middle <= 8;
+}
+
+/* False where only all digits can tell. */
 INLINE bool round_fast(const struct decimal *d, float *value)
 {
     static const double powers[POWER_MAX + 1] = {
@@ -197,26 +214,24 @@ INLINE bool round_fast(const struct decimal *d, float *value)
         1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
     };
     int64_t exponent = d->exponent;
-    if (d->mantissa <= FLOAT_INTEGER_MAX && (exponent == 0 || d->mantissa == 0)) {
-        float whole = (float)(int32_t)d->mantissa;
-        *value = d->negative ? -whole : whole;
-        return true;
-    }
-    if (exponent < -3 * POWER_MAX || exponent > 2 * POWER_MAX)
-        return false;
     double x = (double)d->mantissa;
-    for (; exponent < -POWER_MAX; exponent += POWER_MAX)
-        x /= powers[POWER_MAX];
-    for (; exponent > POWER_MAX; exponent -= POWER_MAX)
-        x *= powers[POWER_MAX];
-    x = exponent < 0 ? x / powers[-exponent] : x * powers[exponent];
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    /* A double has 29 bits more than a float, as long as that is a normal one. */
-    int64_t from_middle = (int64_t)(bits & ((1 << 29) - 1)) - (1 << 28);
-    if (x < FLT_MIN || x > 3.4e38 || (from_middle >= -8 && from_middle <= 8))
-        return false;
-    *value = d->negative ? -(float)x : (float)x;
+    if (d->mantissa <= FLOAT_INTEGER_MAX && (exponent == 0 || d->mantissa == 0)) {
+        x = (double)(int32_t)d->mantissa;
+    } else {
+        /* A mantissa has 20 digits, floats end at 10^39 and below 10^-45: past these bounds nothing
+         * changes. */
+        exponent = exponent < -3 * POWER_MAX ? -3 * POWER_MAX : exponent;
+        exponent = exponent > 2 * POWER_MAX ? 2 * POWER_MAX : exponent;
+        for (; exponent < -POWER_MAX; exponent += POWER_MAX)
+            x /= powers[POWER_MAX];
+        for (; exponent > POWER_MAX; exponent -= POWER_MAX)
+            x *= powers[POWER_MAX];
+        x = exponent < 0 ? x / powers[-exponent] : x * powers[exponent];
+        if (near_middle(x))
+            return false;
+    }
+    float rounded = x < FLOAT_END ? (float)x : INFINITY;
+    *value = d->negative ? -rounded : rounded;
     return true;
 }
 

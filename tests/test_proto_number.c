@@ -128,6 +128,16 @@ START_TEST(long_numbers_are_rounded_right)
     same_as_strtof("340282356779733661637539395458142568448");
     same_as_strtof("7.006492321624085e-46"); /* half of the smallest float */
     same_as_strtof("7.006492321624086e-46");
+    same_as_strtof("1.0509738482436128e-45"); /* half way between the two smallest, and beside it */
+    same_as_strtof("1.0509738482436127e-45");
+    same_as_strtof(
+        "9999999999999999999e-66"); /* the largest mantissa, at the ends of what is computed */
+    same_as_strtof("9999999999999999999e-65");
+    same_as_strtof("1e44");
+    same_as_strtof("0.0000000001e44");
+    same_as_strtof("3.4028235677973366e38");
+    same_as_strtof("3.4028235677973362e38");
+    same_as_strtof("-0e999");
     same_as_strtof("1.1754943508222875e-38"); /* the smallest normal float and around it */
     same_as_strtof("1.1754942807573643e-38");
 }
