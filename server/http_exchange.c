@@ -190,7 +190,8 @@ static bool accept_body(struct exchange *x, struct err *e)
     if (x->route->body_max > 0)
         x->upload = upload_begin(x->route->pattern, x->request.params[0], x->id, x->head.length);
     x->request.upload = x->upload;
-    return !x->upload || http_body_expect(&x->body, x->head.length, e);
+    bool kept = x->upload || x->route->body_max > LIMIT_PREDICT_BODY_BYTES;
+    return !kept || http_body_expect(&x->body, x->head.length, e);
 }
 
 static bool accept_request(struct exchange *x, const char *method, const char *version,

@@ -61,6 +61,10 @@ START_TEST(an_upload_that_cannot_fit_is_refused_before_it_is_sent)
                           "PUT /datasets/d HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
                           "Content-Length: 104857600\r\n\r\n",
                           507, "no room for 100.0 MiB more: of the quota of 16 MiB");
+    client_expect_refusal(&server,
+                          "PUT /models/m HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+                          "Content-Length: 104857600\r\n\r\n",
+                          507, "no room for 100.0 MiB more: of the quota of 16 MiB");
     daemon_stop(&server);
 }
 END_TEST
