@@ -2,7 +2,7 @@
  *
  *   submit    into the queue of its model; the queue joins the ring of those that wait
  *   take      an inference thread takes samples from the first queue of the ring, which then goes
- *             to the ring's end if something is left
+ *             to the ring's end if something is left, as does a task to its queue's end
  *   compute   without the lock, on a lane of the model
  *   settle    a task of which nothing waits and nothing is being computed is done: it belongs to
  *             its owner again
@@ -225,7 +225,9 @@ static int64_t ripe_ns(const struct batcher *b, const struct batch_queue *queue)
     if (b->options.delay_us == 0 ||
         queue->samples >= cnn_predictor_samples(queue->model->predictor))
         return 0;
-    return queue->first->submitted_ns + (int64_t)b->options.delay_us * 1000;
+    return queue->first->taken > 0
+               ? 0
+               : queue->first->submitted_ns + (int64_t)b->options.delay_us * 1000;
 }
 
 /* The first queue of the ring that is ripe; if none is, NULL and when one will be. */
@@ -270,6 +272,19 @@ static void take_part(struct batch_queue *queue, struct batch *batch, int room)
     task->running += count;
 }
 
+/* A task that was taken in part lets the others go first: small requests do not wait for all of a
+ * large one. */
+static void rotate(struct batch_queue *queue)
+{
+    struct batch_task *task = queue->first;
+    if (!task || task->taken == 0 || task == queue->last)
+        return;
+    queue->first = task->next;
+    queue->last->next = task;
+    queue->last = task;
+    task->next = NULL;
+}
+
 /* What one thread computes next. The rest of the queue comes after the other queues. */
 static void take(struct batcher *b, struct batch_queue *queue, struct batch *batch)
 {
@@ -280,6 +295,7 @@ static void take(struct batcher *b, struct batch_queue *queue, struct batch *bat
     for (int i = 0; i < batch->part_count; i++)
         if (batch->parts[i].first == 0)
             batch->parts[i].task->batch = batch->samples;
+    rotate(queue);
     ring_remove(b, queue);
     if (queue->first)
         ring_append(b, queue);

@@ -2,7 +2,8 @@
  *
  * A task is the samples of one request. Inference threads take what waits for one model, up to a
  * lane's samples (cnn_predictor_samples): parts of several tasks, or a part of a large one, which
- * idle threads then share. They never wait for more unless told to (delay_us). Models take turns.
+ * idle threads then share. They never wait for more unless told to (delay_us). Models take turns,
+ * and so do the requests for one: a large one is not in the way of small ones.
  *
  * Bounded: requests that wait for one model, bytes of samples in all, and the time a task may wait.
  * What is past its deadline, or whose client has left, is dropped before it is computed.

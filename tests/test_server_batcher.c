@@ -291,6 +291,24 @@ START_TEST(models_take_turns)
 }
 END_TEST
 
+START_TEST(a_small_request_does_not_wait_for_all_of_a_large_one)
+{
+    struct asked *small[3];
+    begin(1, 8, 0);
+    struct asked *holder = hold_up(), *large = submit(pick, 8 * CNN_LANE_SAMPLES_MAX, 1);
+    for (int i = 0; i < 3; i++)
+        small[i] = submit(pick, 1, i);
+    release(holder);
+    wait_ends(4);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_lt(small[i]->order, large->order);
+        check_answer(small[i], i);
+    }
+    check_answer(large, 1);
+    end();
+}
+END_TEST
+
 /* The clock does it: the inference thread is held up. */
 START_TEST(what_is_past_its_deadline_is_given_up)
 {
@@ -453,8 +471,8 @@ END_TEST
 TEST_PROGRAM("server batcher", every_task_gets_its_own_scores, what_waits_is_computed_together,
              a_large_task_is_cut_and_keeps_its_order, a_batch_may_end_within_a_task,
              a_full_queue_refuses_and_recovers, a_full_queue_of_one_model_leaves_room_for_others,
-             models_take_turns, what_is_past_its_deadline_is_given_up,
-             work_of_a_client_that_left_is_dropped, a_stop_answers_what_waits,
-             a_stop_without_a_drain_does_so_too, a_delay_ends_when_the_batch_is_full,
-             a_delay_ends_by_itself, quick_work_is_done_on_the_spot,
-             tasks_of_many_threads_end_one_way_or_the_other)
+             models_take_turns, a_small_request_does_not_wait_for_all_of_a_large_one,
+             what_is_past_its_deadline_is_given_up, work_of_a_client_that_left_is_dropped,
+             a_stop_answers_what_waits, a_stop_without_a_drain_does_so_too,
+             a_delay_ends_when_the_batch_is_full, a_delay_ends_by_itself,
+             quick_work_is_done_on_the_spot, tasks_of_many_threads_end_one_way_or_the_other)
