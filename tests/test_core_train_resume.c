@@ -134,6 +134,7 @@ static void draw_samples(struct run *run, struct cnn_rng *rng)
     struct cnn_train_config *config = &run->config;
     config->validation_split = below(rng, 2) ? 0.2 : 0;
     run->validated = below(rng, 3) > 0;
+    config->label_smoothing = below(rng, 2) ? 0.1 : 0;
     config->weighting = (enum cnn_weighting)below(rng, 3);
     config->class_weight_count = SMALL_CLASSES;
     for (int i = 0; i < SMALL_CLASSES; i++)

@@ -427,22 +427,28 @@ enum {
 #endif
 };
 
+/* Serves it to its end, which is a failure with this. */
+static void expect_failure(struct session *session, enum err_code code, const char *detail)
+{
+    struct err e = {0};
+    while (next(session)) {
+        if (session->message.type == PROGRESS_EPOCH)
+            worker_acknowledge(&session->worker, 1);
+        if (session->message.type == PROGRESS_FAIL)
+            e = session->message.error;
+    }
+    int status = end(session);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 1, "%#x", (unsigned)status);
+    ck_assert_msg(e.code == code && strstr(e.detail, detail), "%d: %s", (int)e.code, e.detail);
+}
+
 /* Runs a worker that fails with this. */
 static void fails(const struct place *place, const char *job, const struct worker_options *options,
                   enum err_code code, const char *detail)
 {
     struct session session;
-    struct err e = {0};
     begin(&session, place, job, options);
-    while (next(&session)) {
-        if (session.message.type == PROGRESS_EPOCH)
-            worker_acknowledge(&session.worker, 1);
-        if (session.message.type == PROGRESS_FAIL)
-            e = session.message.error;
-    }
-    int status = end(&session);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 1, "%#x", status);
-    ck_assert_msg(e.code == code && strstr(e.detail, detail), "%d: %s", (int)e.code, e.detail);
+    expect_failure(&session, code, detail);
 }
 
 START_TEST(a_damaged_checkpoint_is_named)
@@ -516,12 +522,15 @@ START_TEST(a_full_disk_fails_the_job_and_its_last_checkpoint_stays)
 }
 END_TEST
 
-START_TEST(a_checkpoint_that_cannot_be_put_in_place_leaves_nothing)
+START_TEST(a_checkpoint_that_cannot_be_put_in_place_fails_the_job)
 {
     struct place place = make_place();
-    ck_assert_int_eq(mkdir(place.checkpoint, 0755), 0);
-    fails(&place, jobs[0], &eager, ERR_IO, place.checkpoint);
-    rmdir(place.checkpoint);
+    struct session session;
+    begin_slow(&session, &place, "30", 400000);
+    ck_assert_int_eq(mkdir(place.checkpoint, 0755), 0); /* it is written next */
+    worker_acknowledge(&session.worker, 1);
+    expect_failure(&session, ERR_IO, place.checkpoint);
+    expect_no_temp(&place);
     harness_rmdir(place.folder);
 }
 END_TEST
@@ -580,6 +589,6 @@ TEST_PROGRAM("server_worker_resume", a_worker_killed_at_any_message_is_gone_on_w
              a_resumed_job_may_have_more_epochs, a_damaged_checkpoint_is_named,
              a_checkpoint_of_another_job_is_refused,
              a_full_disk_fails_the_job_and_its_last_checkpoint_stays,
-             a_checkpoint_that_cannot_be_put_in_place_leaves_nothing,
+             a_checkpoint_that_cannot_be_put_in_place_fails_the_job,
              a_job_that_diverges_keeps_its_last_good_checkpoint,
              a_job_past_its_memory_limit_fails_and_says_so)
