@@ -96,12 +96,12 @@ static bool take_batch(struct run *run, const struct progress *p, struct err *e)
         .early_stop_eta_seconds = early_eta_seconds(run, p),
     };
     if (worker_is_point(p->batch, p->batches)) {
-        if (seen->point_count < RUN_POINTS_MAX)
+        if (seen->point_count < WORKER_POINTS_MAX)
             seen->points[seen->point_count++] =
                 (struct report_batch){p->epoch, p->batch, p->batch_loss, p->lr};
         else
             ok = err_set(e, ERR_INTERNAL, "worker sent more than %d points of an epoch",
-                         RUN_POINTS_MAX);
+                         WORKER_POINTS_MAX);
     }
     batch_came(run, p);
     pthread_mutex_unlock(&run->parts->lock);
@@ -133,6 +133,16 @@ static bool take_epoch(struct run *run, const struct progress *p, struct err *e)
     return true;
 }
 
+static void log_resumed(const struct run *run, const struct progress *p)
+{
+    char from[64] = "the beginning";
+    if (p->resumed)
+        snprintf(from, sizeof from, "epoch %d, batch %d", p->epoch, p->batch);
+    log_job(p->resumed ? LOG_INFO : LOG_WARN, "job_resumed", &run->row, "from", from);
+    if (p->resumed && strcmp(p->resumed_cpu, p->cpu) != 0) /* the last bits may differ */
+        log_job(LOG_WARN, "job_resumed_on_other_kernels", &run->row, "until_now", p->resumed_cpu);
+}
+
 static bool take_start(struct run *run, const struct progress *p, struct err *e)
 {
     if (!p->resumed)
@@ -142,12 +152,8 @@ static bool take_start(struct run *run, const struct progress *p, struct err *e)
     run->seen.live.epoch = p->epoch <= run->row.epochs ? p->epoch : run->row.epochs;
     bool ok = store_job_started(run->parts->store, run->row.id, p, e);
     pthread_mutex_unlock(&run->parts->lock);
-    if (ok && run->row.attempts > 1) {
-        char from[64] = "the beginning";
-        if (p->resumed)
-            snprintf(from, sizeof from, "epoch %d, batch %d", p->epoch, p->batch);
-        log_job(p->resumed ? LOG_INFO : LOG_WARN, "job_resumed", &run->row, "from", from);
-    }
+    if (ok && run->row.attempts > 1)
+        log_resumed(run, p);
     return ok;
 }
 

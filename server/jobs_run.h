@@ -35,8 +35,7 @@ enum run_outcome {
 };
 
 enum {
-    RUN_POINTS_MAX = 2 * WORKER_POINTS + 1, /* of one epoch, see worker_is_point */
-    RUN_RETRY_MS = 1000,                    /* after the store, or a start, failed */
+    RUN_RETRY_MS = 1000, /* after the store, or a start, failed */
 };
 
 struct run {
@@ -64,8 +63,8 @@ struct run {
     char reason[CHILD_REASON_BYTES];
 
     struct run_seen {
-        struct jobs_live live;                      /* id 0: none */
-        struct report_batch points[RUN_POINTS_MAX]; /* of the epoch being trained */
+        struct jobs_live live;                         /* id 0: none */
+        struct report_batch points[WORKER_POINTS_MAX]; /* of the epoch being trained */
         int point_count;
         bool cancel_asked;
         bool cancel_closed; /* it is too late for that: the job is being ended */

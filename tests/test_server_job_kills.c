@@ -176,6 +176,29 @@ START_TEST(a_job_with_few_checkpoints_survives_kills)
 }
 END_TEST
 
+START_TEST(going_on_with_other_kernels_is_said)
+{
+    struct daemon daemon;
+    char id[24], checkpoint[400];
+    daemon_start(&daemon, often.flags);
+    make_shapes(&daemon, 200, 50);
+    post_job(&daemon, ENDLESS, id);
+    snprintf(checkpoint, sizeof checkpoint, "%s/checkpoints/%s.safetensors", daemon.data_dir, id);
+    while (access(checkpoint, F_OK) != 0)
+        job_pause();
+    kill_daemon(&daemon);
+    ck_assert_int_eq(setenv("STRIDED_CPU", "reference", 1), 0);
+    daemon_launch(&daemon, often.flags);
+    wait_running(&daemon, id);
+    char *log = daemon_log(&daemon);
+    ck_assert_msg(strstr(log, "job_resumed_on_other_kernels") != NULL, "%.2000s", log);
+    free(log);
+    cancel_job(&daemon, id);
+    expect_state(&daemon, id, "cancelled");
+    daemon_stop(&daemon);
+}
+END_TEST
+
 TEST_PROGRAM("server_job_kills", a_plain_job_survives_kills,
              a_job_with_everything_random_survives_kills, a_job_that_stops_early_survives_kills,
-             a_job_with_few_checkpoints_survives_kills)
+             a_job_with_few_checkpoints_survives_kills, going_on_with_other_kernels_is_said)
