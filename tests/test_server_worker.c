@@ -224,7 +224,7 @@ START_TEST(a_worker_whose_daemon_has_gone_does_nothing)
                                      "--memory-mib",
                                      "0",
                                      NULL};
-    struct worker_process worker = worker_start(arguments, 0);
+    struct worker_process worker = worker_start(arguments, &(struct worker_options){0});
     close(worker.input);
     struct worker_run run = end_run(&worker);
     ck_assert(WIFEXITED(run.status));

@@ -269,51 +269,6 @@ START_TEST(a_worker_killed_at_any_moment_is_gone_on_with)
 }
 END_TEST
 
-static void stop_again_and_again(const char *job)
-{
-    struct place place = make_place();
-    static struct ledger whole, ledger;
-    memset(&whole, 0, sizeof whole);
-    memset(&ledger, 0, sizeof ledger);
-    run_to_end(&place, job, &whole);
-    forget_checkpoint(&place);
-    int epoch = 1, batch = 0, stops = 0;
-    for (bool done = false; !done;) {
-        struct session session;
-        begin(&session, &place, job, &usual);
-        ck_assert(next(&session));
-        ck_assert_int_eq(session.message.type, PROGRESS_START);
-        ck_assert_int_eq(session.message.resumed, stops > 0);
-        ck_assert_int_eq(session.message.epoch, epoch);
-        ck_assert_int_eq(session.message.batch, batch);
-        serve(&session, &ledger);
-        for (int fresh = 0; fresh < 2 && next(&session);) { /* past what is told again */
-            serve(&session, &ledger);
-            fresh += session.message.epoch > epoch || session.message.batch > batch;
-        }
-        kill(session.worker.pid, SIGTERM);
-        while (next(&session)) {
-            serve(&session, &ledger);
-            epoch = session.message.epoch;
-            batch = session.message.batch;
-        }
-        ck_assert_int_eq(end(&session), 0);
-        done = ledger.last == PROGRESS_DONE;
-        ck_assert(done || ledger.last == PROGRESS_STOPPED);
-        stops += !done;
-    }
-    ck_assert_int_gt(stops, 0);
-    same_ledger(&ledger, &whole);
-    harness_rmdir(place.folder);
-}
-
-START_TEST(a_worker_asked_to_stop_keeps_where_it_is)
-{
-    for (int i = 0; i < JOBS; i++)
-        stop_again_and_again(jobs[i]);
-}
-END_TEST
-
 START_TEST(no_checkpoint_is_written_before_the_epoch_is_stored)
 {
     struct place place = make_place();
@@ -342,15 +297,18 @@ START_TEST(no_checkpoint_is_written_before_the_epoch_is_stored)
 }
 END_TEST
 
-/* 100 batches an epoch, 50 of them points: more than a pipe of one page holds. */
+/* 100 batches an epoch, 50 of them points: more than a pipe of one page holds, so that this worker
+ * cannot run far ahead of who reads. */
 static const char long_job[] = "{" TARGET "," RICH ",\"threads\":1,\"epochs\":2,\"batch_size\":1}";
+
+enum { PIPE_BYTES = 4096 };
 
 /* Begins it and lets it wait in its first epoch, for want of a reader. */
 static void begin_slow(struct session *session, const struct place *place, const char *checkpoint_s,
                        long us)
 {
-    begin(session, place, long_job, &(struct worker_options){.checkpoint_s = checkpoint_s});
-    ck_assert_int_ge(fcntl(session->worker.progress, F_SETPIPE_SZ, 4096), 4096);
+    begin(session, place, long_job,
+          &(struct worker_options){.checkpoint_s = checkpoint_s, .pipe_bytes = PIPE_BYTES});
     ck_assert(next(session));
     sleep_us(us);
     while (next(session) && session->message.type != PROGRESS_EPOCH)
@@ -368,6 +326,45 @@ static void expect_start(const struct place *place, int epoch, bool within)
     ck_assert_int_eq(session.message.batch > 0, within);
     kill_worker(&session);
 }
+
+START_TEST(a_worker_asked_to_stop_keeps_where_it_is)
+{
+    struct place place = make_place();
+    static struct ledger whole, ledger;
+    memset(&whole, 0, sizeof whole);
+    memset(&ledger, 0, sizeof ledger);
+    run_to_end(&place, long_job, &whole);
+    forget_checkpoint(&place);
+    int epoch = 1, batch = 0, stops = 0;
+    for (bool done = false; !done;) {
+        struct session session;
+        begin(&session, &place, long_job, &(struct worker_options){.pipe_bytes = PIPE_BYTES});
+        ck_assert(next(&session));
+        ck_assert_int_eq(session.message.type, PROGRESS_START);
+        ck_assert_int_eq(session.message.resumed, stops > 0);
+        ck_assert_int_eq(session.message.epoch, epoch);
+        ck_assert_int_eq(session.message.batch, batch);
+        serve(&session, &ledger);
+        for (int fresh = 0; fresh < 2 && next(&session);) { /* past what is told again */
+            serve(&session, &ledger);
+            fresh += session.message.epoch > epoch || session.message.batch > batch;
+        }
+        kill(session.worker.pid, SIGTERM);
+        while (next(&session)) {
+            serve(&session, &ledger);
+            epoch = session.message.epoch;
+            batch = session.message.batch;
+        }
+        ck_assert_int_eq(end(&session), 0);
+        done = ledger.last == PROGRESS_DONE;
+        ck_assert(done || ledger.last == PROGRESS_STOPPED);
+        stops += !done;
+    }
+    ck_assert_int_gt(stops, 0);
+    same_ledger(&ledger, &whole);
+    harness_rmdir(place.folder);
+}
+END_TEST
 
 START_TEST(time_makes_checkpoints_within_an_epoch)
 {

@@ -86,14 +86,23 @@ struct worker_process {
     int input, progress, errors, acks;
 };
 
-/* Starts one with these arguments. file_bytes_max > 0: it can write no larger file. */
+/* What is usual, and what a test wishes otherwise. */
+struct worker_options {
+    const char *checkpoint_s, *memory_mib; /* NULL: "30", "0" */
+    rlim_t file_bytes_max;                 /* 0: it may write files of any size */
+    int pipe_bytes;                        /* 0: what a pipe for messages usually holds */
+};
+
+/* Starts one with these arguments. */
 static inline struct worker_process worker_start(const char *const *arguments,
-                                                 rlim_t file_bytes_max)
+                                                 const struct worker_options *options)
 {
     int in[2], out[2], err[2], ack[2];
     signal(SIGPIPE, SIG_IGN);
     ck_assert(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 &&
               pipe2(err, O_CLOEXEC) == 0 && pipe2(ack, O_CLOEXEC) == 0);
+    if (options->pipe_bytes > 0)
+        ck_assert_int_eq(fcntl(out[0], F_SETPIPE_SZ, options->pipe_bytes), options->pipe_bytes);
     /* Before the fork: check writes of its assertions to a descriptor that the child lets go. */
     const char *binary = client_binary();
     pid_t pid = fork();
@@ -105,8 +114,8 @@ static inline struct worker_process worker_start(const char *const *arguments,
         set_fd(err[1], STDERR_FILENO);
         set_fd(ack[0], WORKER_ACK_FD);
         set_fd(said, WORKER_PROGRESS_FD);
-        const struct rlimit limit = {file_bytes_max, file_bytes_max};
-        if (file_bytes_max > 0 &&
+        const struct rlimit limit = {options->file_bytes_max, options->file_bytes_max};
+        if (options->file_bytes_max > 0 &&
             (signal(SIGXFSZ, SIG_IGN) == SIG_ERR || setrlimit(RLIMIT_FSIZE, &limit) != 0))
             _exit(126);
         execv(binary, (char *const *)arguments);
@@ -118,12 +127,6 @@ static inline struct worker_process worker_start(const char *const *arguments,
     close(ack[0]);
     return (struct worker_process){pid, in[1], out[0], err[0], ack[1]};
 }
-
-/* What is usual, and what a test wishes otherwise. */
-struct worker_options {
-    const char *checkpoint_s, *memory_mib; /* NULL: "30", "0" */
-    rlim_t file_bytes_max;
-};
 
 static inline struct worker_process worker_start_in(const struct place *place,
                                                     const struct worker_options *options)
@@ -147,7 +150,7 @@ static inline struct worker_process worker_start_in(const struct place *place,
                                      "--memory-mib",
                                      options->memory_mib ? options->memory_mib : "0",
                                      NULL};
-    return worker_start(arguments, options->file_bytes_max);
+    return worker_start(arguments, options);
 }
 
 /* Hands it the job's text; more than it reads is no failure. */
