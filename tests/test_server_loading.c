@@ -1,8 +1,10 @@
 /* The registry alone: what is in memory, what is not, and who waits for it. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "served.h"
@@ -104,6 +106,24 @@ static void move_file(const char *name, bool away)
     ck_assert_int_eq(rename(away ? path : other, away ? other : path), 0);
 }
 
+/* Version 1's file becomes a pipe, so that its load lasts until end_load. */
+static void hold_load(const char *name)
+{
+    char path[FILES_PATH_BYTES];
+    files_path(path, sizeof path, "models", name, 1, ".onnx");
+    move_file(name, true);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+}
+
+static void end_load(const char *name)
+{
+    char path[FILES_PATH_BYTES];
+    files_path(path, sizeof path, "models", name, 1, ".onnx");
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+}
+
 /* ---- waiting ---- */
 
 struct waiting {
@@ -169,6 +189,50 @@ START_TEST(active_versions_are_loaded_at_start_and_the_others_when_asked_for)
     ck_assert_int_gt(model->sample_ns, 0);
     ck_assert_int_eq(model->idle_count, 2);
     model_release(model);
+    end();
+}
+END_TEST
+
+START_TEST(start_is_over_when_the_last_model_is_loaded_and_holds_up_no_other)
+{
+    begin();
+    publish("a", 1);
+    publish("b", 1);
+    hold_load("a");
+    registry_free(registry);
+    open_registry();
+    ck_assert(registry_start(registry, on_loaded, &loaded, &error));
+    use("b", 0);
+    ck_assert_int_eq(state_of("b", 0), REGISTRY_LOADED);
+    ck_assert_int_eq(state_of("a", 0), REGISTRY_LOADING);
+    ck_assert_int_ne(sem_trywait(&loaded), 0);
+    end_load("a");
+    sem_wait(&loaded);
+    ck_assert_int_eq(state_of("a", 0), REGISTRY_DAMAGED); /* an empty pipe is no model */
+    end();
+}
+END_TEST
+
+START_TEST(a_version_that_is_deleted_while_it_is_loaded_is_gone)
+{
+    struct waiting w;
+    char path[FILES_PATH_BYTES];
+    begin();
+    publish("a", 1);
+    publish("a", 2);
+    reopen();
+    hold_load("a");
+    await_version(&w, "a", 1);
+    ck_assert(registry_delete(registry, "a", 1, &error));
+    ck_assert_ptr_null(registry_acquire(registry, "a", 1, &error));
+    ck_assert_int_eq(error.code, ERR_NOT_FOUND);
+    end_load("a");
+    check_refused(&w, ERR_NOT_FOUND, "no version 1 of model 'a'");
+    use("a", 2);
+    registry_free(registry); /* waits for the thread that disposes of it */
+    files_path(path, sizeof path, "models", "a", 1, ".onnx");
+    ck_assert_int_ne(access(path, F_OK), 0);
+    open_registry();
     end();
 }
 END_TEST
@@ -497,6 +561,8 @@ START_TEST(nothing_is_lost_when_all_happens_at_once)
 END_TEST
 
 TEST_PROGRAM("server loading", active_versions_are_loaded_at_start_and_the_others_when_asked_for,
+             start_is_over_when_the_last_model_is_loaded_and_holds_up_no_other,
+             a_version_that_is_deleted_while_it_is_loaded_is_gone,
              a_registry_without_models_is_loaded_at_once, acquiring_loads_without_the_loaders_too,
              what_is_unknown_is_told_to_who_awaits_it,
              a_damaged_version_is_refused_until_it_is_loaded_again,

@@ -1,10 +1,12 @@
 /* Versions of models through the real daemon: put, activated, rolled back, swapped under load.
  *
  * The swap test is small here; SWAPS=1000 CLIENTS=32 in the environment make it the full one. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -176,6 +178,45 @@ START_TEST(models_past_the_memory_limit_answer_all_the_same)
 }
 END_TEST
 
+/* The file is a pipe, which is loaded for as long as the test likes. */
+START_TEST(who_waits_for_a_load_holds_up_nobody)
+{
+    static const char request[] = "POST /models/pick/versions/1/predict HTTP/1.1\r\nHost: x\r\n"
+                                  "Connection: close\r\nContent-Length: 20\r\n\r\n"
+                                  "{\"inputs\":[1,2,3,9]}";
+    enum { WAITING = 8 };
+    char path[400];
+    int fds[WAITING];
+    daemon_start(&server, NULL);
+    put_pick(1);
+    put_pick(2);
+    daemon_restart(&server, (const char *const[]){"--http-threads=1", "--work-threads=1", NULL});
+    snprintf(path, sizeof path, "%s/models/pick/1.onnx", server.data_dir);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    for (int i = 0; i < WAITING; i++) {
+        fds[i] = client_connect(&server);
+        client_write(fds[i], request, sizeof request - 1);
+    }
+    reply_expect(client_post(&server, "/predict", "{\"inputs\":[1,2,3,9]}"), 200, "\"version\":2",
+                 NULL);
+    reply_expect(client_get(&server, "/health/ready"), 200, NULL);
+    for (bool loading = false; !loading;) {
+        struct reply reply = client_get(&server, "/models/pick");
+        loading = strstr(reply.body, "\"state\":\"loading\"") != NULL;
+        reply_clear(&reply);
+    }
+    close(open(path, O_WRONLY | O_CLOEXEC)); /* an empty file is no model */
+    for (int i = 0; i < WAITING; i++) {
+        char *text = client_read_all(fds[i], NULL);
+        ck_assert_msg(strncmp(text, "HTTP/1.1 503 ", 13) == 0 && strstr(text, "damaged"), "%s",
+                      text);
+        free(text);
+    }
+    daemon_stop(&server);
+}
+END_TEST
+
 /* ---- swapped under load ---- */
 
 enum { BATCH = 40 };
@@ -285,4 +326,5 @@ END_TEST
 TEST_PROGRAM("server versions", a_put_file_serves_at_once_and_comes_back_as_it_was,
              labels_can_be_given_with_the_file, what_is_no_model_is_refused_with_the_reason,
              a_version_is_rolled_back_to_and_stays_so, what_is_not_there_cannot_be_activated,
-             models_past_the_memory_limit_answer_all_the_same, versions_are_swapped_under_load)
+             models_past_the_memory_limit_answer_all_the_same, who_waits_for_a_load_holds_up_nobody,
+             versions_are_swapped_under_load)
