@@ -40,6 +40,8 @@ __attribute__((constructor)) static void faults_start(int argc, char **argv)
 
 static _Noreturn void die(void)
 {
+    if (faults->action == FAULTS_CUT && role == FAULTS_WORKER)
+        kill(getppid(), SIGKILL);
     kill(getpid(), SIGKILL);
     for (;;)
         pause();
@@ -69,7 +71,7 @@ static enum faults_action judge(enum faults_call call, const char *path)
 static bool fails(enum faults_call call, const char *path)
 {
     enum faults_action action = judge(call, path);
-    if (action == FAULTS_KILL)
+    if (action == FAULTS_KILL || action == FAULTS_CUT)
         die();
     if (action == FAULTS_FAIL)
         errno = (int)faults->error;
@@ -105,7 +107,7 @@ static ssize_t faulty_write(int fd, const void *bytes, size_t size, off_t at)
     enum faults_action action = faults ? judge(FAULTS_WRITE, path_of(fd, path)) : FAULTS_COUNT;
     if (action == FAULTS_TEAR)
         write_at(fd, bytes, size / 2, at);
-    if (action == FAULTS_TEAR || action == FAULTS_KILL)
+    if (action == FAULTS_TEAR || action == FAULTS_KILL || action == FAULTS_CUT)
         die();
     if (action == FAULTS_FAIL) {
         errno = (int)faults->error;

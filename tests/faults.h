@@ -31,6 +31,7 @@ enum faults_action {
     FAULTS_FAIL,  /* with `error` */
     FAULTS_KILL,  /* the process, before the call */
     FAULTS_TEAR,  /* of a write the first half is done, then the process is killed */
+    FAULTS_CUT,   /* a worker kills its daemon too; else as FAULTS_KILL */
 };
 
 struct faults {
