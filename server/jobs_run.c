@@ -373,6 +373,18 @@ static bool claim_space(struct run *run, const struct job_request *request,
     return ok;
 }
 
+/* A base that is gone is for the worker to miss: not if it goes on from a checkpoint. */
+static void look_at_base(struct run *run, const struct job_request *request)
+{
+    struct registry_version base;
+    struct err ignored;
+    char name[LIMIT_NAME_BYTES + 1];
+    int version;
+    if (request->init_from[0] && job_net_base(request, name, &version, &ignored) &&
+        registry_find(run->parts->registry, name, version, &base, &ignored))
+        memcpy(run->base_sha256, base.sha256, sizeof run->base_sha256);
+}
+
 /* The labels are kept with the job: its reports outlive the dataset. */
 static bool look_at_dataset(struct run *run, const struct job_request *request, struct err *e)
 {
@@ -410,6 +422,8 @@ static bool start_worker(struct run *run, const struct buf *request, struct err 
                           "--checkpoint-s", seconds,
                           "--memory-mib", mebibytes,
                           "--dataset-sha256", run->dataset_sha256,
+                          "--base-sha256",
+                          run->base_sha256,
                           NULL};
     /* clang-format on */
     return child_start(&run->child, argv, request->data, request->size, e);
@@ -426,6 +440,7 @@ static bool read_request(struct run *run, struct buf *text, struct err *e)
     run->patience = request.train.patience;
     run->best_epoch = run->row.best_epoch;
     struct json_writer w;
+    look_at_base(run, &request);
     jw_begin(&w, text);
     job_request_write(&w, &request);
     bool ok = (buf_ok(text) || err_no_memory(e)) && look_at_dataset(run, &request, e);

@@ -42,21 +42,21 @@ struct run {
     struct jobs_parts *parts;
     struct store_job row; /* id 0: the run is free */
     int batch_size, patience, best_epoch;
-    char temp[FILES_PATH_BYTES]; /* where the worker writes the model */
-    struct space_claim space;    /* of the files that the worker writes */
-    char dataset_sha256[65];     /* for the worker to check */
-    struct child child;          /* pid 0: none, or none any more */
-    struct err error;            /* ours: ends the job as failed */
-    struct progress done;        /* type PROGRESS_DONE once it came; owned */
-    struct progress fail;        /* type PROGRESS_FAIL once it came */
-    bool stopped;                /* PROGRESS_STOPPED came */
-    double speed;                /* samples a second; NAN: not known */
-    int64_t heard_ms;            /* when it last said something */
-    int64_t trained_ms;          /* when the epoch's last batch was done; 0: it is not */
-    int64_t between_ms;          /* from there to the next epoch: validation, checkpoint */
-    int64_t cancel_ms;           /* when a cancel was passed on; 0: none was */
-    bool draining;               /* it was asked to stop because the daemon stops */
-    bool killed, stalled;        /* by us; for its silence */
+    char temp[FILES_PATH_BYTES];              /* where the worker writes the model */
+    struct space_claim space;                 /* of the files that the worker writes */
+    char dataset_sha256[65], base_sha256[65]; /* for the worker to check; "" = not known */
+    struct child child;                       /* pid 0: none, or none any more */
+    struct err error;                         /* ours: ends the job as failed */
+    struct progress done;                     /* type PROGRESS_DONE once it came; owned */
+    struct progress fail;                     /* type PROGRESS_FAIL once it came */
+    bool stopped;                             /* PROGRESS_STOPPED came */
+    double speed;                             /* samples a second; NAN: not known */
+    int64_t heard_ms;                         /* when it last said something */
+    int64_t trained_ms;   /* when the epoch's last batch was done; 0: it is not */
+    int64_t between_ms;   /* from there to the next epoch: validation, checkpoint */
+    int64_t cancel_ms;    /* when a cancel was passed on; 0: none was */
+    bool draining;        /* it was asked to stop because the daemon stops */
+    bool killed, stalled; /* by us; for its silence */
 
     /* How it ends, until the store takes it (a disk may be full). */
     enum run_outcome outcome;

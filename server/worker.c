@@ -101,6 +101,18 @@ out:
     return ok;
 }
 
+static bool check_base(const struct worker_job *job, const struct file_map *map, struct err *e)
+{
+    char sha256[65];
+    if (!job->base_sha256 || !*job->base_sha256)
+        return true;
+    hash_sha256(map->bytes, map->size, sha256);
+    return strcmp(sha256, job->base_sha256) == 0 ||
+           err_set(e, ERR_UNAVAILABLE,
+                   "model '%s' is damaged: its SHA-256 is %s, the catalogue says %s",
+                   job->request.init_from, sha256, job->base_sha256);
+}
+
 /* Starts from a served model's weights. */
 static bool load_base(struct worker_job *job, struct err *e)
 {
@@ -113,7 +125,8 @@ static bool load_base(struct worker_job *job, struct err *e)
     if (!file_map_open(&map, path, e))
         return false;
     struct model_meta meta = {0};
-    struct cnn_net *base = onnx_read(map.bytes, map.size, &meta, e);
+    struct cnn_net *base =
+        check_base(job, &map, e) ? onnx_read(map.bytes, map.size, &meta, e) : NULL;
     bool ok = base && job_net_copy(job->net, base, job->request.init_from, e);
     cnn_net_free(base);
     model_meta_clear(&meta);
@@ -289,6 +302,7 @@ static bool read_arguments(struct worker_job *job, int argc, char **argv)
         {"checkpoint-s", required_argument, NULL, 's'},
         {"memory-mib", required_argument, NULL, 'M'},
         {"dataset-sha256", required_argument, NULL, 'D'},
+        {"base-sha256", required_argument, NULL, 'B'},
         {0},
     };
     optind = 1;
@@ -309,6 +323,8 @@ static bool read_arguments(struct worker_job *job, int argc, char **argv)
             job->memory_mib = (int)strtol(optarg, NULL, 10);
         else if (option == 'D')
             job->dataset_sha256 = optarg;
+        else if (option == 'B')
+            job->base_sha256 = optarg;
         else
             return false;
     }

@@ -1,12 +1,11 @@
 /* worker.h - the training process: what the daemon and `strided worker` agree on.
  *
  * The daemon starts `strided worker --parent PID --data-dir PATH --model-file PATH --job ID
- * --checkpoint PATH --checkpoint-s N --memory-mib N [--dataset-sha256 HEX]` in a process group of
- * its own. The worker
- * reads the job's request (job_json.h; version, architecture and threads filled in) on standard
- * input up to its end, trains, and writes one progress message a line (progress.h) to descriptor 3:
- * START, then BATCH and EPOCH as they come, then DONE with status 0, or FAIL with status 1. Before
- * DONE the model file is complete and on disk.
+ * --checkpoint PATH --checkpoint-s N --memory-mib N [--dataset-sha256 HEX] [--base-sha256 HEX]` in
+ * a process group of its own. The worker reads the job's request (job_json.h; version, architecture
+ * and threads filled in) on standard input up to its end, trains, and writes one progress message a
+ * line (progress.h) to descriptor 3: START, then BATCH and EPOCH as they come, then DONE with
+ * status 0, or FAIL with status 1. Before DONE the model file is complete and on disk.
  *
  * If the checkpoint (checkpoint.h) exists, training goes on from there. It is written when an epoch
  * ends, unless the last one is less than a quarter of a second old; every --checkpoint-s seconds
@@ -17,7 +16,8 @@
  * job that fails keeps its last checkpoint; removing it is for the daemon.
  *
  * --memory-mib is what the job may allocate besides the program itself and its threads' stacks; 0:
- * no limit. Mapped datasets do not count. --dataset-sha256 is what the dataset's file must be.
+ * no limit. Mapped datasets do not count. The sums are what the files of the dataset and of the
+ * model that it starts from must have.
  */
 #ifndef STRIDED_WORKER_H
 #define STRIDED_WORKER_H

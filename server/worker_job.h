@@ -14,7 +14,7 @@ struct worker_job {
     /* Arguments. */
     pid_t parent;
     const char *data_dir, *model_file, *id, *checkpoint_file;
-    const char *dataset_sha256; /* NULL or "": not known */
+    const char *dataset_sha256, *base_sha256; /* NULL or "": not known */
     int checkpoint_s, memory_mib;
 
     struct job_request request;

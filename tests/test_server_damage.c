@@ -273,6 +273,25 @@ START_TEST(damaged_datasets_are_named_and_the_others_train)
 }
 END_TEST
 
+/* Loaded it was whole, so it can be named; on the disk it is not any more. */
+START_TEST(a_base_that_was_damaged_since_fails_the_job)
+{
+    char id[24];
+    daemon_start(&server, NULL);
+    put_shapes("/datasets/good");
+    cJSON_Delete(run_job(&server, JOB_ON("good")));
+    damage("models/m/1.onnx");
+    post_job(&server, "{\"model\":\"n\",\"dataset\":\"good\",\"init_from\":\"m:1\",\"epochs\":1}",
+             id);
+    cJSON *job = wait_job(&server, id);
+    ck_assert_str_eq(text(job, "state"), "failed");
+    ck_assert_msg(strstr(text(job, "error"), "model 'm:1' is damaged") != NULL, "%s",
+                  text(job, "error"));
+    cJSON_Delete(job);
+    daemon_stop(&server);
+}
+END_TEST
+
 START_TEST(two_models_that_were_swapped_are_left_out)
 {
     char first[FILES_PATH_BYTES], second[FILES_PATH_BYTES];
@@ -301,4 +320,4 @@ TEST_PROGRAM("server damage", a_flip_of_any_byte_of_a_dataset_is_found,
              a_dataset_cut_anywhere_is_found_without_reading_it,
              two_datasets_that_were_swapped_are_both_found, a_dataset_without_a_sum_is_still_read,
              a_damaged_database_is_refused_or_read, damaged_datasets_are_named_and_the_others_train,
-             two_models_that_were_swapped_are_left_out)
+             a_base_that_was_damaged_since_fails_the_job, two_models_that_were_swapped_are_left_out)
