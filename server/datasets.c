@@ -97,7 +97,7 @@ bool datasets_generate(struct store *store, const char *name, const struct datas
     snprintf(info.source, sizeof info.source, "generator %s, seed %llu", generator->name,
              (unsigned long long)request->seed);
     bool ok = dataset_info_set_labels(&info, generator->labels, generator->classes, e) &&
-              dataset_measure(&info, &source, &chosen, e) &&
+              datasets_check_room(&info, e) && dataset_measure(&info, &source, &chosen, e) &&
               datasets_make(store, name, &info, &source, version, e);
     dataset_info_clear(&info);
     return ok;

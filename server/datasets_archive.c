@@ -369,7 +369,8 @@ bool datasets_import_archive(struct store *store, const char *name,
         const struct dataset_source source = spool_source(&import.spool);
         snprintf(import.info.source, sizeof import.info.source, "archive of %s",
                  sample_kind_names[import.kind]);
-        ok = dataset_measure(&import.info, &source, &archive->scaling, e) &&
+        ok = datasets_check_room(&import.info, e) &&
+             dataset_measure(&import.info, &source, &archive->scaling, e) &&
              datasets_make(store, name, &import.info, &source, version, e);
     }
     spool_close(&import.spool);

@@ -104,6 +104,15 @@ static bool check_size(const struct dataset_info *info, uint64_t *bytes, struct 
                    LIMIT_DATASET_MIB);
 }
 
+bool datasets_check_room(const struct dataset_info *info, struct err *e)
+{
+    struct space_claim claim = {0};
+    uint64_t bytes;
+    bool ok = check_size(info, &bytes, e) && space_claim(&claim, bytes, e);
+    space_settle(&claim, 0);
+    return ok;
+}
+
 static bool begin_file(struct file_writer *w, struct err *e)
 {
     return file_begin(w, e) && ((w->hash = hash_begin()) || err_no_memory(e));

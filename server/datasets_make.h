@@ -24,6 +24,10 @@ bool dataset_measure(struct dataset_info *info, const struct dataset_source *sou
 bool dataset_measure_background(struct dataset_info *info, const struct dataset_source *source,
                                 struct err *e);
 
+/* Whether samples of info's shape, dtype and counts are within bounds and find room now: to be
+ * asked before they are computed. */
+bool datasets_check_room(const struct dataset_info *info, struct err *e);
+
 /* Writes the next version of `name`: samples of info's shape, dtype and counts. Labels must be
  * below info->label_count. Durable when it returns true. */
 bool datasets_make(struct store *store, const char *name, const struct dataset_info *info,

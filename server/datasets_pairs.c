@@ -318,7 +318,7 @@ bool datasets_import_pairs(struct store *store, const char *name,
         if (request->bytes[part])
             ok = decode_part(&import, part, e);
     }
-    ok = ok && describe_import(&import, &info, e) &&
+    ok = ok && describe_import(&import, &info, e) && datasets_check_room(&info, e) &&
          dataset_measure(&info, &source, &request->scaling, e) &&
          datasets_make(store, name, &info, &source, version, e);
     dataset_info_clear(&info);

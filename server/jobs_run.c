@@ -422,8 +422,7 @@ static bool start_worker(struct run *run, const struct buf *request, struct err 
                           "--checkpoint-s", seconds,
                           "--memory-mib", mebibytes,
                           "--dataset-sha256", run->dataset_sha256,
-                          "--base-sha256",
-                          run->base_sha256,
+                          "--base-sha256", run->base_sha256,
                           NULL};
     /* clang-format on */
     return child_start(&run->child, argv, request->data, request->size, e);

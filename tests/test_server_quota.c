@@ -40,6 +40,8 @@ START_TEST(datasets_fill_the_quota_and_a_delete_gives_back_what_they_took)
     struct reply reply = put_generated("/datasets/b", 12000); /* 9.4 MB */
     reply_expect_problem(&reply, 507, "no room for 9.0 MiB more: of the quota of 16 MiB");
     ck_assert(storage("available_bytes") == available);
+    reply = put_generated("/datasets/b", 900000); /* seconds, were it made first */
+    reply_expect_problem(&reply, 507, "no room for 67");
     daemon_restart(&server, (const char *const[]){"--quota-mib=16", NULL});
     ck_assert(storage("datasets_bytes") == bytes);
     reply = put_generated("/datasets/b", 12000);
