@@ -14,13 +14,11 @@
  * A suspended connection is never closed, so a client that leaves is noticed only afterwards.
  */
 #include <errno.h>
-#include <limits.h>
 #include <linux/tcp.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -291,31 +289,23 @@ void http_adopt(struct http_server *server, int fd, const struct sockaddr *addre
 
 /* ---- start and stop ---- */
 
-/* Connections that libmicrohttpd may hold: refused ones linger on top of those that are served. */
-static unsigned connection_limit(const struct config *config)
-{
-    struct rlimit descriptors = {0};
-    if (config->connections > 0)
-        return (unsigned)config->connections + LIMIT_CONNECTIONS_REFUSED;
-    getrlimit(RLIMIT_NOFILE, &descriptors);
-    return descriptors.rlim_cur < INT_MAX ? (unsigned)descriptors.rlim_cur : INT_MAX;
-}
-
 static struct MHD_Daemon *start_daemon(struct http_server *server)
 {
     const struct config *config = server->config;
     /* Turbo: besides being quicker, it leaves our side open for answer_unheard. */
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_USE_NO_LISTEN_SOCKET |
                      MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME;
-    /* Strictness 0: what libmicrohttpd would refuse by itself, http_head.c refuses properly. */
+    /* Refused connections linger beyond the limit. Strictness 0: what libmicrohttpd would refuse by
+     * itself, http_head.c refuses properly. */
     return MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
         MHD_OPTION_THREAD_POOL_SIZE, (unsigned)config->http_threads, MHD_OPTION_CONNECTION_LIMIT,
-        connection_limit(config), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)LIMIT_CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
-        (size_t)LIMIT_CONNECTION_MEMORY_BYTES / 2, MHD_OPTION_STRICT_FOR_CLIENT, 0,
-        MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        server, MHD_OPTION_NOTIFY_CONNECTION, on_client, server, MHD_OPTION_END);
+        (unsigned)server->clients.limit + LIMIT_CONNECTIONS_REFUSED,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONNECTION_MEMORY_BYTES,
+        MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)LIMIT_CONNECTION_MEMORY_BYTES / 2,
+        MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_client,
+        server, MHD_OPTION_END);
 }
 
 static void init_locks(struct http_server *server)

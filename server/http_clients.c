@@ -1,11 +1,13 @@
 #include "http_clients.h"
 
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum { SECOND_US = 1000000, REFUSED_S = 2, CUT_AGAIN = 4, PHASE_BITS = 3 };
@@ -21,9 +23,19 @@ static uint64_t now_us(void)
     return (uint64_t)now.tv_sec * SECOND_US + (uint64_t)now.tv_nsec / 1000;
 }
 
+/* A quarter of the descriptors stays for datasets, models, bodies and workers. */
+static int connection_limit(const struct config *config)
+{
+    struct rlimit descriptors;
+    int limit = config->connections > 0 ? config->connections : INT_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0 && descriptors.rlim_cur / 4 * 3 < (rlim_t)limit)
+        limit = (int)(descriptors.rlim_cur / 4 * 3);
+    return limit;
+}
+
 void http_clients_init(struct http_clients *all, const struct config *config)
 {
-    *all = (struct http_clients){.config = config};
+    *all = (struct http_clients){.config = config, .limit = connection_limit(config)};
     pthread_mutex_init(&all->mutex, NULL);
 }
 
@@ -71,8 +83,8 @@ static void list_add(struct client *client)
     struct http_clients *all = client->all;
     int per_address = all->config->connections_per_address;
     pthread_mutex_lock(&all->mutex);
-    client->refused = (all->config->connections > 0 && all->count >= all->config->connections) ||
-                      (per_address > 0 && address_is_full(client, per_address));
+    client->refused =
+        all->count >= all->limit || (per_address > 0 && address_is_full(client, per_address));
     all->count += !client->refused;
     client->next = all->first;
     client->link = &all->first;

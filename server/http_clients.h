@@ -27,6 +27,7 @@ enum { HTTP_SWEEP_MS = 250 };
 
 struct http_clients {
     const struct config *config;
+    int limit;             /* of connections: the setting, or what leaves descriptors for files */
     pthread_mutex_t mutex; /* guards what follows; a client's own HTTP thread uses the rest of it */
     struct client *first;
     atomic_int count; /* refused ones are not counted; read without the mutex too */

@@ -144,21 +144,26 @@ START_TEST(a_client_that_sends_on_still_reads_its_413)
 }
 END_TEST
 
-START_TEST(chunks_without_end_are_refused_at_the_limit)
+static void send_chunks_past_the_limit(const void *chunks, size_t size)
 {
     static const char head[] =
         "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
-    static char chunk[8 + 65536 + 2] = "010000\r\n";
-    memset(chunk + 8, ' ', 65536);
-    memcpy(chunk + 8 + 65536, "\r\n", 2);
-    start();
     int fd = client_connect(&served);
     client_write(fd, head, sizeof head - 1);
-    for (int i = 0; i < LIMIT_JSON_BODY_BYTES / 65536 + 1; i++)
-        client_write(fd, chunk, sizeof chunk);
+    client_write(fd, chunks, size);
     char *text = client_read_all(fd, NULL);
     ck_assert_msg(strncmp(text, "HTTP/1.1 413 ", 13) == 0, "got %s", text);
     free(text);
+}
+
+START_TEST(a_million_chunks_of_a_byte_are_refused_at_the_limit)
+{
+    enum { CHUNKS = LIMIT_JSON_BODY_BYTES + 100 };
+    static char chunks[6 * CHUNKS];
+    for (int i = 0; i < CHUNKS; i++)
+        memcpy(chunks + 6 * i, "1\r\n \r\n", 6);
+    start();
+    send_chunks_past_the_limit(chunks, sizeof chunks);
     stop();
 }
 END_TEST
@@ -179,35 +184,28 @@ static long resident_kb(void)
     return kb;
 }
 
-static void send_a_million_chunks(void)
-{
-    enum { CHUNKS = LIMIT_JSON_BODY_BYTES + 100 };
-    static const char head[] =
-        "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
-    static char chunks[6 * CHUNKS];
-    for (int i = 0; i < CHUNKS; i++)
-        memcpy(chunks + 6 * i, "1\r\n \r\n", 6);
-    int fd = client_connect(&served);
-    client_write(fd, head, sizeof head - 1);
-    client_write(fd, chunks, sizeof chunks);
-    char *text = client_read_all(fd, NULL);
-    ck_assert_msg(strncmp(text, "HTTP/1.1 413 ", 13) == 0, "got %s", text);
-    free(text);
-}
-
+/* Each holds a MiB for a while. Sanitizers hold freed memory back: no bound for them. */
 START_TEST(bodies_that_are_refused_leave_no_memory_behind)
 {
+    enum { CHUNK = 8 + 65536 + 2, CHUNKS = LIMIT_JSON_BODY_BYTES / 65536 + 1 };
+    static char chunks[CHUNKS * CHUNK];
+    for (char *chunk = chunks; chunk < chunks + sizeof chunks; chunk += CHUNK) {
+        memset(chunk, ' ', CHUNK);
+        memcpy(chunk, "010000\r\n", 8);
+        memcpy(chunk + CHUNK - 2, "\r\n", 2);
+    }
     start();
-    send_a_million_chunks();
+    send_chunks_past_the_limit(chunks, sizeof chunks);
     long before = resident_kb();
-    for (int i = 0; i < 3; i++)
-        send_a_million_chunks();
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 40; i++) {
+        send_chunks_past_the_limit(chunks, sizeof chunks);
         client_expect_refusal(&served,
                               "POST /predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
                               "Content-Length: 100000000000\r\n\r\n",
                               413, "limit of 67108864 bytes");
-    ck_assert_int_lt(resident_kb(), before + 8192);
+    }
+    if (!getenv("STRIDED_TEST_SLOW"))
+        ck_assert_int_lt(resident_kb(), before + 16384);
     stop();
 }
 END_TEST
@@ -277,7 +275,7 @@ TEST_PROGRAM("server_body", compressed_bodies_are_decoded, bad_encodings_are_ref
              a_compressed_bomb_stops_at_the_limit, a_large_body_waits_in_a_file_that_leaves_nothing,
              a_length_past_the_limit_is_refused_before_the_body,
              a_client_that_sends_on_still_reads_its_413,
-             chunks_without_end_are_refused_at_the_limit,
+             a_million_chunks_of_a_byte_are_refused_at_the_limit,
              bodies_that_are_refused_leave_no_memory_behind, one_byte_chunks_make_one_body,
              half_requests_and_resets_leave_the_daemon_well,
              a_half_closed_client_gets_its_answer_and_the_close)
