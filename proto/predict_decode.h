@@ -9,6 +9,7 @@
 #include "tensor_json.h"
 
 struct cJSON;
+struct npy;
 struct tensor_list;
 
 struct decoding {
@@ -30,6 +31,7 @@ float *predict_extend(struct decoding *d, size_t count, struct err *e);
 bool predict_raw_fits(const struct decoding *d, size_t size);
 bool predict_add_raw(struct decoding *d, const void *bytes, size_t size, struct err *e);
 bool predict_add_npy(struct decoding *d, const void *bytes, size_t size, struct err *e);
+bool predict_add_array(struct decoding *d, const struct npy *array, struct err *e);
 /* May take the tensor's numbers, and leave it without. */
 bool predict_add_tensor(struct decoding *d, struct tensor *tensor, struct err *e);
 

@@ -163,7 +163,7 @@ bool predict_add_tensor(struct decoding *d, struct tensor *tensor, struct err *e
     return take_floats(d, tensor, tensor->count / d->elements, e);
 }
 
-/* ---- npy ---- */
+/* ---- typed arrays ---- */
 
 static bool check_axes(const struct decoding *d, const struct npy *npy, struct err *e)
 {
@@ -173,12 +173,11 @@ static bool check_axes(const struct decoding *d, const struct npy *npy, struct e
         view.dims[i] = npy->dims[i];
     cnn_shape_text(d->shape, text);
     if (npy->count == 0 || npy->count % d->elements != 0)
-        return err_set(e, ERR_INVALID, "npy array of %zu values, expected %zu for %s", npy->count,
+        return err_set(e, ERR_INVALID, "array of %zu values, expected %zu for %s", npy->count,
                        d->elements, text);
     return nesting_fits(d, &view) ||
            err_set(e, ERR_INVALID,
-                   "axes of the npy array do not match %s: expected it, a batch of it, or flat",
-                   text);
+                   "axes of the array do not match %s: expected it, a batch of it, or flat", text);
 }
 
 static bool add_npy_bytes(struct decoding *d, const struct npy *npy, size_t count, struct err *e)
@@ -189,19 +188,24 @@ static bool add_npy_bytes(struct decoding *d, const struct npy *npy, size_t coun
     return ok;
 }
 
-bool predict_add_npy(struct decoding *d, const void *bytes, size_t size, struct err *e)
+bool predict_add_array(struct decoding *d, const struct npy *array, struct err *e)
 {
-    struct npy npy;
-    if (!npy_parse(bytes, size, &npy, e) || !check_axes(d, &npy, e))
+    if (!check_axes(d, array, e))
         return false;
-    const size_t count = npy.count / d->elements;
-    if (npy.dtype == NPY_U8 || npy.dtype == NPY_BOOL)
-        return add_npy_bytes(d, &npy, count, e);
+    const size_t count = array->count / d->elements;
+    if (array->dtype == NPY_U8 || array->dtype == NPY_BOOL)
+        return add_npy_bytes(d, array, count, e);
     float *x = predict_extend(d, count, e);
-    if (!x || !npy_read_f32(&npy, 0, npy.count, x, e))
+    if (!x || !npy_read_f32(array, 0, array->count, x, e))
         return false;
-    for (size_t i = 0; npy.dtype < NPY_F32 && i < count; i++)
+    for (size_t i = 0; array->dtype < NPY_F32 && i < count; i++)
         preprocess_values(d->pre, d->shape, x + i * d->elements);
     d->batch->count += (int)count;
     return true;
+}
+
+bool predict_add_npy(struct decoding *d, const void *bytes, size_t size, struct err *e)
+{
+    struct npy npy;
+    return npy_parse(bytes, size, &npy, e) && predict_add_array(d, &npy, e);
 }

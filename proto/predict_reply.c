@@ -28,8 +28,7 @@ static int compare(const void *left, const void *right, void *context)
     return a < b ? -1 : a > b;
 }
 
-/* order[0 .. top-1]: the best classes, best first; order has room for all of them. */
-static void find_top(const float *scores, int classes, int top, int *order)
+void predict_reply_top(const float *scores, int classes, int top, int *order)
 {
     if (top > TOP_INSERTED) {
         for (int i = 0; i < classes; i++)
@@ -62,7 +61,7 @@ static void write_prediction(struct json_writer *w, const struct predict_reply *
                              const float *scores)
 {
     int order[CNN_CLASSES_MAX];
-    find_top(scores, reply->classes, reply->top, order);
+    predict_reply_top(scores, reply->classes, reply->top, order);
     jw_object(w);
     write_class(w, reply, order[0], scores[order[0]]);
     jw_key(w, "top");

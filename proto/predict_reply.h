@@ -19,6 +19,9 @@ struct predict_reply {
     int64_t decode_us, queue_us, compute_us;
 };
 
+/* order[0 .. top-1]: the best classes of one sample, best first; order has room for `classes`. */
+void predict_reply_top(const float *scores, int classes, int top, int *order);
+
 void predict_reply_write(const struct predict_reply *reply, struct buf *out);
 
 #endif

@@ -36,5 +36,14 @@ http_handler api_models_summary, api_summary, api_architectures;
 http_handler api_models_evaluate;
 /* api_predict.c */
 http_handler api_predict;
+/* api_v2.c */
+http_handler api_v2_server, api_v2_live, api_v2_ready;
+/* api_v2_models.c */
+http_handler api_v2_list, api_v2_model, api_v2_model_ready, api_v2_model_config, api_v2_model_stats,
+    api_v2_stats;
+/* api_v2_infer.c */
+http_handler api_v2_infer;
+/* api_v2_repository.c */
+http_handler api_v2_index, api_v2_load, api_v2_unload;
 
 #endif

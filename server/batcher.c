@@ -358,11 +358,13 @@ static bool compute(const struct batch *batch, struct err *e)
     if (!lane)
         return false;
     const struct part *part = &batch->parts[0];
+    const int64_t start_ns = clock_ns();
     if (batch->part_count == 1)
         run_one(lane, part->task, part->first, part->count);
     else
         run_together(lane, batch);
     model_lane_give(batch->model, lane);
+    model_stats_batch(&batch->model->stats, batch->samples, clock_ns() - start_ns);
     return true;
 }
 
@@ -489,6 +491,7 @@ bool batcher_run(struct batch_task *task, struct err *e)
     run_one(lane, task, 0, task->count);
     model_lane_give(task->model, lane);
     task->compute_ns = clock_ns() - task->started_ns;
+    model_stats_batch(&task->model->stats, task->count, task->compute_ns);
     return true;
 }
 

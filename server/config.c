@@ -79,6 +79,8 @@ static const struct setting {
      "origins whose pages may use the API, comma-separated; *: any (default: none)"},
     {"min-rate", INTEGER, MEMBER(min_rate), 0, 1000000000, "1000", "BYTES",
      "bytes a second expected of long bodies and their readers"},
+    {"server-name", TEXT, MEMBER(server_name), 0, 0, "strided", "NAME",
+     "what GET /v2 says it is; some clients insist on triton"},
     {"bootstrap", BOOLEAN, MEMBER(bootstrap), 0, 0, "true", NULL,
      "make a first dataset and model in an empty data folder"},
     {"slow-ms", INTEGER, MEMBER(slow_ms), 0, 3600000, "1000", "MS",

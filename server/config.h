@@ -7,23 +7,24 @@
 #include "err.h"
 
 struct config {
-    char listen[128];    /* "127.0.0.1:8080"; port 0 = any free one, printed at start */
-    char data_dir[4096]; /* default "./strided-data" */
-    int threads;         /* of one training job and of an evaluation; default: all cores */
-    int http_threads;    /* of the HTTP server; default: all cores, 2 to 8 */
-    int work_threads;    /* that run requests which take long; default 4 */
-    int quota_mib;       /* of the data directory; 0 = none, the default */
-    int drain_s;         /* how long SIGTERM waits for requests in flight; default 10 */
-    int heartbeat_s;     /* how often a quiet stream shows a sign of life; default 15 */
-    int jobs_parallel;   /* jobs that run at once; default 1 */
-    int jobs_queued_max; /* that wait; default 10000 */
-    int job_retries;     /* of a worker that crashes without progress; default 2 */
-    int job_stall_s;     /* silence after which a worker counts as crashed; 0 = never */
-    int job_memory_mib;  /* a worker may take; 0 = no limit */
-    int checkpoint_s;    /* between a job's checkpoints within an epoch */
-    bool bootstrap;      /* make a first dataset and model in an empty data directory */
-    bool access_log;     /* default on */
-    int slow_ms;         /* requests that take as long are logged as warnings; 0 = none */
+    char listen[128];     /* "127.0.0.1:8080"; port 0 = any free one, printed at start */
+    char data_dir[4096];  /* default "./strided-data" */
+    int threads;          /* of one training job and of an evaluation; default: all cores */
+    int http_threads;     /* of the HTTP server; default: all cores, 2 to 8 */
+    int work_threads;     /* that run requests which take long; default 4 */
+    int quota_mib;        /* of the data directory; 0 = none, the default */
+    int drain_s;          /* how long SIGTERM waits for requests in flight; default 10 */
+    int heartbeat_s;      /* how often a quiet stream shows a sign of life; default 15 */
+    int jobs_parallel;    /* jobs that run at once; default 1 */
+    int jobs_queued_max;  /* that wait; default 10000 */
+    int job_retries;      /* of a worker that crashes without progress; default 2 */
+    int job_stall_s;      /* silence after which a worker counts as crashed; 0 = never */
+    int job_memory_mib;   /* a worker may take; 0 = no limit */
+    int checkpoint_s;     /* between a job's checkpoints within an epoch */
+    char server_name[65]; /* what /v2 says it is; default "strided" */
+    bool bootstrap;       /* make a first dataset and model in an empty data directory */
+    bool access_log;      /* default on */
+    int slow_ms;          /* requests that take as long are logged as warnings; 0 = none */
 
     /* Connections. */
     int connections;             /* open at once; 0 = no limit; default 4096 */

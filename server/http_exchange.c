@@ -31,9 +31,19 @@ const char *http_query(const struct http_request *request, const char *name)
     return NULL;
 }
 
+/* Its clients read errors their own way. */
+static bool is_v2(const struct exchange *x)
+{
+    const char *target = x->raw_target;
+    return strncmp(target, "/v2", 3) == 0 && (target[3] == '/' || target[3] == '\0');
+}
+
 static void problem(struct exchange *x, int status, const struct err *e)
 {
-    http_problem(&x->response, status, e, x->id);
+    if (is_v2(x))
+        http_problem_v2(&x->response, status, e);
+    else
+        http_problem(&x->response, status, e, x->id);
     if (status == 500)
         log_event(LOG_ERROR, "request_failed", "request_id", x->id, "detail", e->detail, NULL);
 }

@@ -1,6 +1,7 @@
 #include "http_problem.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "json_write.h"
 
@@ -43,19 +44,24 @@ const char *http_status_title(int status)
     return "Error";
 }
 
-void http_problem(struct http_response *response, int status, const struct err *e,
-                  const char *request_id)
+/* An empty response of this status; what it held before is dropped. */
+static void begin(struct http_response *response, int status)
 {
     const struct http_response before = *response;
     http_response_clear(response);
     response->figures = before.figures;
     response->waits = before.waits;
     response->status = status;
-    response->content_type = "application/problem+json";
     if (status == 429 || status == 503)
         http_set_header(response, "Retry-After", "1");
+}
 
+void http_problem(struct http_response *response, int status, const struct err *e,
+                  const char *request_id)
+{
     struct json_writer w;
+    begin(response, status);
+    response->content_type = "application/problem+json";
     jw_begin(&w, &response->body);
     jw_object(&w);
     jw_key_string(&w, "type", "about:blank");
@@ -67,4 +73,16 @@ void http_problem(struct http_response *response, int status, const struct err *
     jw_key_string(&w, "request_id", request_id);
     jw_object_end(&w);
     buf_str(&response->body, "\n");
+}
+
+void http_problem_v2(struct http_response *response, int status, const struct err *e)
+{
+    char text[sizeof e->detail + sizeof e->field + 4];
+    struct json_writer w;
+    snprintf(text, sizeof text, "%s%s%s", e->field, e->field[0] ? ": " : "", e->detail);
+    begin(response, status);
+    jw_begin(&w, &response->body);
+    jw_object(&w);
+    jw_key_string(&w, "error", text);
+    jw_object_end(&w);
 }

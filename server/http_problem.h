@@ -12,4 +12,7 @@ const char *http_status_title(int status);
 void http_problem(struct http_response *response, int status, const struct err *e,
                   const char *request_id);
 
+/* The same as clients of the Open Inference Protocol read it: {"error":"..."}. */
+void http_problem_v2(struct http_response *response, int status, const struct err *e);
+
 #endif

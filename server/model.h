@@ -1,7 +1,8 @@
 /* model.h - one version of a model in memory, prepared, ready to be asked.
  *
- * Read-only once made, but for its lanes, its queue and the count of who uses it. It outlives its
- * deletion, its eviction and its successor until the last user lets go. Any thread may call.
+ * Read-only once made, but for its lanes, its queue, its statistics and the count of who uses it.
+ * It outlives its deletion, its eviction and its successor until the last user lets go. Any thread
+ * may call.
  */
 #ifndef STRIDED_MODEL_H
 #define STRIDED_MODEL_H
@@ -10,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "model_meta.h"
+#include "model_stats.h"
 #include "predictor.h"
 
 enum { MODEL_LANES_IDLE_MAX = 16 };
@@ -34,6 +36,7 @@ struct model {
     char *info;        /* JSON object: what GET /models says of what the file holds */
     int64_t sample_ns; /* that one sample takes alone, once model_warm has measured it */
     struct batch_queue queue;
+    struct model_stats stats;
 
     atomic_int users;
     pthread_mutex_t mutex; /* guards what follows */

@@ -11,6 +11,23 @@ enum { REPLY_CLASSES_QUICK = 4096 }; /* written where the scores came up; about 
 
 /* ---- begin and end ---- */
 
+/* Before the answer leaves: who has it finds it counted. */
+static void count(const struct prediction *p)
+{
+    if (!p->model)
+        return;
+    const struct stats_request request = {
+        .ok = p->replied,
+        .samples = p->batch.count,
+        .whole_ns = clock_ns() - p->begun_ns,
+        .decode_ns = p->decode_ns,
+        .queue_ns = p->task.queue_ns,
+        .compute_ns = p->task.compute_ns,
+        .encode_ns = p->encode_ns,
+    };
+    model_stats_request(&p->model->stats, &request);
+}
+
 static void prediction_free(struct prediction *p)
 {
     if (p->protocol->clear)
@@ -48,7 +65,15 @@ static struct prediction *prediction_of(struct registry_waiter *waiter)
 /* Answers what was deferred, and is gone. */
 static void prediction_answer(struct prediction *p, const struct err *e)
 {
+    count(p);
     http_answer(p->deferred, e);
+    prediction_free(p);
+}
+
+/* The end of one that was not deferred. */
+static void prediction_end(struct prediction *p)
+{
+    count(p);
     prediction_free(p);
 }
 
@@ -68,7 +93,9 @@ static void write_reply(struct prediction *p)
 {
     const int64_t start_ns = clock_ns();
     p->protocol->reply(p);
-    p->response->figures.encode_us = (uint64_t)(clock_ns() - start_ns) / 1000;
+    p->replied = true;
+    p->encode_ns = clock_ns() - start_ns;
+    p->response->figures.encode_us = (uint64_t)p->encode_ns / 1000;
 }
 
 static void reply_on_pool(void *context, bool cancelled)
@@ -178,7 +205,7 @@ static bool answer_here(struct prediction *p, struct err *e)
     fill_figures(p, &p->response->figures);
     if (ok)
         write_reply(p);
-    prediction_free(p);
+    prediction_end(p);
     return ok;
 }
 
@@ -191,7 +218,7 @@ static void defer(struct prediction *p)
 static bool decode_here(struct prediction *p, struct err *e)
 {
     if (!decode(p, e)) {
-        prediction_free(p);
+        prediction_end(p);
         return false;
     }
     if (batcher_is_quick(p->model, p->batch.count, http_peers(p->request)) && reply_is_quick(p))
@@ -211,7 +238,7 @@ bool prediction_serve(struct app *app, const struct prediction_protocol *protoco
         return false;
     p->model = registry_acquire_loaded(app->registry, name, version, &absent, e);
     if (p->model ? !batcher_has_room(app->batcher, p->model, e) : !absent) {
-        prediction_free(p);
+        prediction_end(p);
         return false;
     }
     if (p->model && protocol->is_quick(p))

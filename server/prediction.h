@@ -42,7 +42,8 @@ struct prediction {
     struct predict_batch batch;
     float *scores; /* [batch.count, classes] */
     int timeout_ms;
-    int64_t begun_ns, decode_ns;
+    int64_t begun_ns, decode_ns, encode_ns;
+    bool replied;           /* the response is filled, and no error */
     struct batch_task task; /* how computing went */
 };
 

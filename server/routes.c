@@ -53,5 +53,26 @@ const struct route routes[] = {
      * clients that always send one. */
     {"POST", "/jobs/{id}/cancel", api_jobs_cancel, LIMIT_JSON_BODY_BYTES, false},
     {"POST", "/jobs/{id}/resume", api_jobs_resume, LIMIT_JSON_BODY_BYTES, false},
+
+    /* The Open Inference Protocol. */
+    {"GET", "/v2", api_v2_server, 0, false},
+    {"GET", "/v2/health/live", api_v2_live, 0, false},
+    {"GET", "/v2/health/ready", api_v2_ready, 0, false},
+    {"GET", "/v2/models", api_v2_list, 0, false},
+    {"GET", "/v2/models/stats", api_v2_stats, 0, false},
+    {"GET", "/v2/models/{model}", api_v2_model, 0, true},
+    {"GET", "/v2/models/{model}/ready", api_v2_model_ready, 0, false},
+    {"GET", "/v2/models/{model}/config", api_v2_model_config, 0, true},
+    {"GET", "/v2/models/{model}/stats", api_v2_model_stats, 0, false},
+    {"POST", "/v2/models/{model}/infer", api_v2_infer, LIMIT_PREDICT_BODY_BYTES, false},
+    {"GET", "/v2/models/{model}/versions/{version}", api_v2_model, 0, true},
+    {"GET", "/v2/models/{model}/versions/{version}/ready", api_v2_model_ready, 0, false},
+    {"GET", "/v2/models/{model}/versions/{version}/config", api_v2_model_config, 0, true},
+    {"GET", "/v2/models/{model}/versions/{version}/stats", api_v2_model_stats, 0, false},
+    {"POST", "/v2/models/{model}/versions/{version}/infer", api_v2_infer, LIMIT_PREDICT_BODY_BYTES,
+     false},
+    {"POST", "/v2/repository/index", api_v2_index, LIMIT_JSON_BODY_BYTES, false},
+    {"POST", "/v2/repository/models/{model}/load", api_v2_load, LIMIT_JSON_BODY_BYTES, true},
+    {"POST", "/v2/repository/models/{model}/unload", api_v2_unload, LIMIT_JSON_BODY_BYTES, true},
     {NULL, NULL, NULL, 0, false},
 };

@@ -394,13 +394,13 @@ START_TEST(npy_that_does_not_fit_is_refused)
     reset();
     npy_of(&npy, NPY_F32, 1, (const size_t[]){CELLS + 1}, floats);
     ck_assert(!decode(NULL, npy.data, npy.size));
-    check_refused(ERR_INVALID, "", "npy array of 28 values, expected 27 for [1,3,3,3]");
+    check_refused(ERR_INVALID, "", "array of 28 values, expected 27 for [1,3,3,3]");
     npy_of(&npy, NPY_F32, 2, (const size_t[]){3, 9}, floats);
     ck_assert(!decode(NULL, npy.data, npy.size));
     check_refused(ERR_INVALID, "", "do not match [1,3,3,3]");
     npy_of(&npy, NPY_F32, 2, (const size_t[]){0, 27}, floats);
     ck_assert(!decode(NULL, npy.data, npy.size));
-    check_refused(ERR_INVALID, "", "npy array of 0 values");
+    check_refused(ERR_INVALID, "", "array of 0 values");
     bad[5] = INFINITY;
     npy_of(&npy, NPY_F32, 1, (const size_t[]){CELLS}, bad);
     ck_assert(!decode(NULL, npy.data, npy.size));

@@ -224,6 +224,17 @@ static char *predict_body(void)
     return body;
 }
 
+/* The same 784 numbers for /v2. */
+static char *v2_body(void)
+{
+    static char body[2048];
+    snprintf(body, sizeof body,
+             "{\"inputs\":[{\"name\":\"input\",\"datatype\":\"FP32\",\"shape\":[1,1,28,28],"
+             "\"data\":%s]}",
+             strchr(predict_body(), '['));
+    return body;
+}
+
 #define JOB "{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":\"shapes-cnn\",\"epochs\":1}"
 #define LAYERS                                                                         \
     "{\"layers\":[{\"type\":\"conv2d\",\"filters\":2,\"kernel\":3,\"name\":\"c\"},"    \
@@ -260,6 +271,51 @@ START_TEST(real_replies_are_as_the_document_says)
          NULL, NULL},
         {"POST", "/models/{model}/evaluate", "/models/m/evaluate", NULL,
          "{\"dataset\":\"shapes\",\"split\":\"train\"}"},
+        {"GET", "/v2", "/v2", NULL, NULL},
+        {"GET", "/v2/health/live", "/v2/health/live", NULL, NULL},
+        {"GET", "/v2/health/ready", "/v2/health/ready", NULL, NULL},
+        {"GET", "/v2/models", "/v2/models", NULL, NULL},
+        {"GET", "/v2/models/stats", "/v2/models/stats", NULL, NULL},
+        {"GET", "/v2/models/{model}", "/v2/models/m", NULL, NULL},
+        {"GET", "/v2/models/{model}", "/v2/models/none", NULL, NULL},
+        {"GET", "/v2/models/{model}/ready", "/v2/models/m/ready", NULL, NULL},
+        {"GET", "/v2/models/{model}/ready", "/v2/models/none/ready", NULL, NULL},
+        {"GET", "/v2/models/{model}/config", "/v2/models/m/config", NULL, NULL},
+        {"GET", "/v2/models/{model}/config", "/v2/models/none/config", NULL, NULL},
+        {"GET", "/v2/models/{model}/stats", "/v2/models/m/stats", NULL, NULL},
+        {"GET", "/v2/models/{model}/stats", "/v2/models/none/stats", NULL, NULL},
+        {"POST", "/v2/models/{model}/infer", "/v2/models/m/infer", NULL, v2_body()},
+        {"POST", "/v2/models/{model}/infer", "/v2/models/m/infer", NULL, "{}"},
+        {"POST", "/v2/models/{model}/infer", "/v2/models/none/infer", NULL, "{}"},
+        {"GET", "/v2/models/{model}/versions/{version}", "/v2/models/m/versions/1", NULL, NULL},
+        {"GET", "/v2/models/{model}/versions/{version}", "/v2/models/none/versions/1", NULL, NULL},
+        {"GET", "/v2/models/{model}/versions/{version}/ready", "/v2/models/m/versions/1/ready",
+         NULL, NULL},
+        {"GET", "/v2/models/{model}/versions/{version}/ready", "/v2/models/none/versions/1/ready",
+         NULL, NULL},
+        {"GET", "/v2/models/{model}/versions/{version}/config", "/v2/models/m/versions/1/config",
+         NULL, NULL},
+        {"GET", "/v2/models/{model}/versions/{version}/config", "/v2/models/none/versions/1/config",
+         NULL, NULL},
+        {"GET", "/v2/models/{model}/versions/{version}/stats", "/v2/models/m/versions/1/stats",
+         NULL, NULL},
+        {"GET", "/v2/models/{model}/versions/{version}/stats", "/v2/models/none/versions/1/stats",
+         NULL, NULL},
+        {"POST", "/v2/models/{model}/versions/{version}/infer", "/v2/models/m/versions/1/infer",
+         NULL, v2_body()},
+        {"POST", "/v2/models/{model}/versions/{version}/infer", "/v2/models/m/versions/1/infer",
+         NULL, "{}"},
+        {"POST", "/v2/models/{model}/versions/{version}/infer", "/v2/models/none/versions/1/infer",
+         NULL, "{}"},
+        {"POST", "/v2/repository/index", "/v2/repository/index", NULL, NULL},
+        {"POST", "/v2/repository/index", "/v2/repository/index", NULL, "{\"ready\":1}"},
+        {"POST", "/v2/repository/models/{model}/unload", "/v2/repository/models/m/unload", NULL,
+         NULL},
+        {"POST", "/v2/repository/models/{model}/unload", "/v2/repository/models/none/unload", NULL,
+         NULL},
+        {"POST", "/v2/repository/models/{model}/load", "/v2/repository/models/m/load", NULL, NULL},
+        {"POST", "/v2/repository/models/{model}/load", "/v2/repository/models/none/load", NULL,
+         NULL},
         {"GET", "/architectures", "/architectures", NULL, NULL},
         {"POST", "/summary", "/summary", NULL, "{\"architecture\":\"lenet\"}"},
         {"POST", "/summary", "/summary", NULL, "{\"architecture\":\"nothing\"}"},
