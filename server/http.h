@@ -104,8 +104,8 @@ struct http_deferred *http_defer(const struct http_request *request,
  * are gone. At a drain too: http_stop waits until every deferred request is answered. */
 void http_answer(struct http_deferred *deferred, const struct err *e);
 /* Whether the client has gone away, so that its work can be dropped (http_answer is due all the
- * same). One system call. A client that had shut its sending side already with its request is
- * taken to read on, unless it resets the connection. */
+ * same). One system call. A client that has shut its sending side alone, with its request or within
+ * a quarter of a second, is taken to read on. */
 bool http_client_left(const struct http_deferred *deferred);
 
 /* How many open connections share the request's HTTP thread, itself included: what a fast handler

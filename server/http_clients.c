@@ -12,6 +12,8 @@
 
 enum { SECOND_US = 1000000, REFUSED_S = 2, CUT_AGAIN = 4, PHASE_BITS = 3 };
 
+enum heard { QUIET, HEARD, LOOKED_AT };
+
 /* client->due: the deadline in microseconds (0: none) above the phase; or CUT. */
 static const uint64_t CUT = UINT64_MAX;
 
@@ -195,10 +197,11 @@ bool client_was_cut(const struct client *client)
 
 void client_heard(struct client *client)
 {
-    atomic_store_explicit(&client->heard, true, memory_order_relaxed);
+    atomic_store_explicit(&client->heard, HEARD, memory_order_relaxed);
 }
 
-bool client_has_ended(int fd, bool *half)
+/* half: it has sent its last byte, and that is all there is to be seen. */
+static bool has_ended(int fd, bool *half)
 {
     struct pollfd poller = {.fd = fd, .events = POLLRDHUP};
     bool ended = poll(&poller, 1, 0) == 1;
@@ -206,14 +209,29 @@ bool client_has_ended(int fd, bool *half)
     return ended;
 }
 
+bool client_has_left(const struct client *client)
+{
+    bool half;
+    if (!has_ended(client->fd, &half))
+        return false;
+    bool reads_on = atomic_load(&client->heard) != QUIET || atomic_load(&client->half_closed);
+    return !half || !reads_on;
+}
+
 /* ---- the sweep ---- */
 
 static void repeat_lost_end(struct client *client)
 {
     bool half;
-    if (atomic_load_explicit(&client->heard, memory_order_relaxed) &&
-        atomic_exchange(&client->heard, false) && client_has_ended(client->fd, &half) && half)
+    int heard = HEARD;
+    if (!atomic_compare_exchange_strong(&client->heard, &heard, LOOKED_AT))
+        return;
+    if (has_ended(client->fd, &half) && half) {
+        atomic_store(&client->half_closed, true);
         shutdown(client->fd, SHUT_RD);
+    }
+    heard = LOOKED_AT;
+    atomic_compare_exchange_strong(&client->heard, &heard, QUIET);
 }
 
 /* A request that is still to come can be answered yet, so our side stays open. But where bytes come

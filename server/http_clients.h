@@ -54,7 +54,8 @@ struct client {
     char remote[80];
     uint64_t opened_us, body_us;
     int sweeps_since_cut;      /* the sweep's own */
-    atomic_bool heard;         /* something has come since the last sweep */
+    atomic_int heard;          /* enum heard: something has come since the last sweep */
+    atomic_bool half_closed;   /* the end of its stream came with that, or soon after */
     atomic_uint_least64_t due; /* phase and deadline, or that it has been cut */
 };
 
@@ -77,8 +78,10 @@ bool client_was_cut(const struct client *client);
  * next sweep looks, and shuts the direction that has ended already, which raises the event again.
  */
 void client_heard(struct client *client);
-/* Whether it has sent its last byte (half: only that), or gone altogether. One system call. */
-bool client_has_ended(int fd, bool *half);
+/* Whether it has gone away. One system call. A client may shut its sending side alone and still
+ * read, which looks the same until something is sent; but such a client does it with its request.
+ * So who did it before a sweep came by is taken to read on, unless it resets the connection. */
+bool client_has_left(const struct client *client);
 
 void http_clients_sweep(struct http_clients *all);
 

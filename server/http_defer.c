@@ -35,7 +35,6 @@ struct http_deferred *http_defer(const struct http_request *request, struct http
     struct exchange *x = request->exchange;
     CHECK(response == &x->response && !x->deferred.exchange);
     x->stage = STAGE_WORKING;
-    client_has_ended(x->client->fd, &x->half_closed);
     x->deferred.exchange = x;
     return &x->deferred;
 }
@@ -64,9 +63,7 @@ void http_answer(struct http_deferred *deferred, const struct err *e)
 
 bool http_client_left(const struct http_deferred *deferred)
 {
-    const struct exchange *x = deferred->exchange;
-    bool half;
-    return client_has_ended(x->client->fd, &half) && !(half && x->half_closed);
+    return client_has_left(deferred->exchange->client);
 }
 
 int http_peers(const struct http_request *request)

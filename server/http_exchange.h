@@ -63,9 +63,8 @@ struct exchange {
     char *raw_target;                          /* owned */
     uint64_t started_us, complete_us, made_us; /* its first line, its last byte, its reply */
     enum stage stage;
-    bool counted;     /* in server->in_flight */
-    bool close;       /* the connection ends with this response */
-    bool half_closed; /* the client had shut its side when its answer was put off */
+    bool counted; /* in server->in_flight */
+    bool close;   /* the connection ends with this response */
     struct http_head head;
     const struct route *route;
     struct http_body body;

@@ -27,7 +27,6 @@ void http_wake(struct http_waker *waker)
 void http_stream_begin(struct exchange *x)
 {
     http_waker(&x->request);
-    client_has_ended(x->client->fd, &x->half_closed);
     pthread_mutex_lock(&x->server->streams_mutex);
     x->next_stream = x->server->streams;
     x->link_to_this = &x->server->streams;
@@ -62,9 +61,7 @@ void http_stream_sweep(struct http_server *server)
 {
     pthread_mutex_lock(&server->streams_mutex);
     for (struct exchange *x = server->streams; x; x = x->next_stream) {
-        bool half;
-        if (atomic_load(&x->waker.state) != ASLEEP || !client_has_ended(x->client->fd, &half) ||
-            (half && x->half_closed))
+        if (atomic_load(&x->waker.state) != ASLEEP || !client_has_left(x->client))
             continue;
         atomic_store(&x->left, true);
         http_wake(&x->waker);
