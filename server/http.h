@@ -53,7 +53,8 @@ struct http_figures {
 
 /* A reply made while it is sent; its length is unknown, so HTTP/1.1 clients get it in chunks. Its
  * request counts as in flight until it has ended. A client that has left is noticed within a
- * second, also while the stream sleeps. */
+ * second, also while the stream sleeps; one that left at once, when its next bytes cannot be sent.
+ */
 struct http_stream {
     /* Up to `size` bytes; returns how many, 0: none now, sleep until http_wake, or -1: the end.
      * Runs on an HTTP thread, so it must not wait. While the daemon drains, 0 is the end too. Not

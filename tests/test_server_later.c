@@ -1,5 +1,7 @@
 /* Deferred answers and streams of http.h, on a server in this process with routes of its own. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -451,14 +453,22 @@ START_TEST(a_sleeping_stream_whose_client_left_is_freed)
 }
 END_TEST
 
+/* The request and the end of the stream in one packet. */
+static int send_and_shut(const char *request)
+{
+    int on = 1, fd = client_connect(&served);
+    ck_assert_int_eq(setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on), 0);
+    client_write(fd, request, strlen(request));
+    shutdown(fd, SHUT_WR);
+    return fd;
+}
+
 /* A client that shuts its sending side with its request reads on. */
 START_TEST(a_half_closed_client_gets_its_stream_and_its_answer)
 {
     sem_init(&held_ready, 0, 0);
     start_streams();
-    int fd = client_connect(&served);
-    client_write(fd, "GET /stream HTTP/1.0\r\n\r\n", 24);
-    shutdown(fd, SHUT_WR);
+    int fd = send_and_shut("GET /stream HTTP/1.0\r\n\r\n");
     sem_wait(&stream_begun);
     usleep(600000); /* sweeps */
     feed_write("some");
@@ -467,9 +477,7 @@ START_TEST(a_half_closed_client_gets_its_stream_and_its_answer)
     free(client_read_all(fd, NULL));
     sem_wait(&stream_freed);
 
-    fd = client_connect(&served);
-    client_write(fd, "POST /hold HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}", 44);
-    shutdown(fd, SHUT_WR);
+    fd = send_and_shut("POST /hold HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}");
     sem_wait(&held_ready);
     usleep(600000);
     ck_assert(!http_client_left(held.deferred));
