@@ -16,6 +16,7 @@ enum {
     POWER_MAX = 22,       /* 10^22 is the largest power of ten that a double holds exactly */
     EXPONENT_MAX = 1 << 30,
     FLOAT_INTEGER_MAX = 1 << 24, /* floats hold all integers up to it */
+    FLOAT_POWER_MAX = 10,        /* and all powers of ten up to 10^10 */
     /* The midpoint of two floats has at most 112 significant digits: beyond them only whether
      * anything follows matters. */
     SLOW_DIGITS = 120,
@@ -213,23 +214,26 @@ INLINE bool round_fast(const struct decimal *d, float *value)
         1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
         1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
     };
+    static const float float_powers[FLOAT_POWER_MAX + 1] = {1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f,
+                                                            1e6f, 1e7f, 1e8f, 1e9f, 1e10f};
     int64_t exponent = d->exponent;
-    double x = (double)d->mantissa;
-    if (d->mantissa <= FLOAT_INTEGER_MAX && (exponent == 0 || d->mantissa == 0)) {
-        x = (double)(int32_t)d->mantissa;
-    } else {
-        /* A mantissa has 20 digits, floats end at 10^39 and below 10^-45: past these bounds nothing
-         * changes. */
-        exponent = exponent < -3 * POWER_MAX ? -3 * POWER_MAX : exponent;
-        exponent = exponent > 2 * POWER_MAX ? 2 * POWER_MAX : exponent;
-        for (; exponent < -POWER_MAX; exponent += POWER_MAX)
-            x /= powers[POWER_MAX];
-        for (; exponent > POWER_MAX; exponent -= POWER_MAX)
-            x *= powers[POWER_MAX];
-        x = exponent < 0 ? x / powers[-exponent] : x * powers[exponent];
-        if (near_middle(x))
-            return false;
+    if (d->mantissa <= FLOAT_INTEGER_MAX && exponent <= 0 && exponent >= -FLOAT_POWER_MAX) {
+        float exact = (float)(int32_t)d->mantissa / float_powers[-exponent]; /* rounded once */
+        *value = d->negative ? -exact : exact;
+        return true;
     }
+    /* A mantissa has 20 digits, floats end at 10^39 and below 10^-45: past these bounds nothing
+     * changes. */
+    exponent = exponent < -3 * POWER_MAX ? -3 * POWER_MAX : exponent;
+    exponent = exponent > 2 * POWER_MAX ? 2 * POWER_MAX : exponent;
+    double x = (double)d->mantissa;
+    for (; exponent < -POWER_MAX; exponent += POWER_MAX)
+        x /= powers[POWER_MAX];
+    for (; exponent > POWER_MAX; exponent -= POWER_MAX)
+        x *= powers[POWER_MAX];
+    x = exponent < 0 ? x / powers[-exponent] : x * powers[exponent];
+    if (near_middle(x))
+        return false;
     float rounded = x < FLOAT_END ? (float)x : INFINITY;
     *value = d->negative ? -rounded : rounded;
     return true;

@@ -93,7 +93,10 @@ static bool reserve(struct reader *r)
     struct tensor *t = r->tensor;
     if (t->count < r->capacity || t->count == r->count_max)
         return true;
-    size_t capacity = r->capacity ? r->capacity * 2 : FIRST_CAPACITY;
+    size_t possible = (size_t)(r->end - r->at) / 2 + 1; /* "0," */
+    size_t capacity = r->capacity                 ? r->capacity * 2
+                      : possible < FIRST_CAPACITY ? possible
+                                                  : FIRST_CAPACITY;
     if (capacity > r->count_max)
         capacity = r->count_max;
     float *data = realloc(t->data, capacity * sizeof *data);
