@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Kills strided at every call that changes a file, and looks whether anything acknowledged is lost.
 
-A short story is told to a daemon: datasets made, added to and deleted, jobs trained, a model asked
-and deleted. Told once without harm it gives the reference and the number of calls by which daemon
-and worker change files below the data directory. Then, for each of these calls, it is told to a new
-daemon on a new data directory, and the process is killed right there by the library faults.so
-(faults.h); writes are also torn in half. The daemon is started again, must still have whatever
-anyone was told, hears the rest of the story, and must end with what the reference has: the same
-epochs, weights and predictions, an intact database, and no file too few or too many. After some of
-the kills the start itself is killed, at each of its calls.
+A short story is told to a daemon: datasets made, added to and deleted, jobs trained, models asked,
+copied, activated and deleted. Told once without harm it gives the reference and the number of calls
+by which daemon and worker change files below the data directory. Then, for each of these calls, it
+is told to a new daemon on a new data directory, and the process is killed right there by the
+library faults.so (faults.h); writes are also torn in half. The daemon is started again, must still
+have whatever anyone was told, hears the rest of the story, and must end with what the reference
+has: the same epochs, weights and predictions, an intact database, and no file too few or too many.
+After some of the kills the start itself is killed, at each of its calls.
 
 With --power the data directory lies on a small ext4 of its own, and a copy of that disk as it was
 at the moment of the kill takes its place: what nobody synced is gone, as after a power cut.
@@ -157,7 +157,9 @@ class Daemon:
     def request(self, method, path, body=None, headers={}):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
         try:
-            connection.request(method, path, json.dumps(body) if body else None, headers)
+            if body and not isinstance(body, bytes):
+                body = json.dumps(body)
+            connection.request(method, path, body, headers)
             reply = connection.getresponse()
             return reply.status, reply.read()
         except (ConnectionError, http.client.HTTPException):
@@ -211,6 +213,7 @@ class Story:
         self.there = {}     # path: the reply it must still give
         self.gone = set()   # paths that must be 404
         self.jobs = {}      # name: id
+        self.versions = {}  # name of a job: version of its model
         self.result = {}    # to compare with the reference
 
     def steps(self):
@@ -218,11 +221,14 @@ class Story:
             lambda: self.make("kept", 20, 10),
             lambda: self.make("unwanted", 10, 10),
             lambda: self.train("first", epochs=3),
-            self.predict,
+            lambda: self.predict("m"),
             self.add_sample,
             lambda: self.delete("/datasets/unwanted"),
             lambda: self.train("second", epochs=1),
-            lambda: self.delete("/models/m/versions/1"),
+            self.copy_model,
+            lambda: self.predict("copy"),
+            self.activate,
+            lambda: self.delete(f"/models/m/versions/{self.versions['first']}"),
             lambda: self.delete(f"/jobs/{self.jobs['second']}"),
         ]
 
@@ -259,6 +265,7 @@ class Story:
         path = f"/jobs/{self.jobs[name]}"
         job = self.follow(path)
         expect(job["state"] == "succeeded", path, job["state"], job["error"])
+        self.versions[name] = job["model_version"]
         self.there[path] = job
         self.there[f"/models/m/versions/{job['model_version']}/onnx"] = None
         self.result.update({
@@ -288,11 +295,26 @@ class Story:
     def see(self, path, row):
         expect(self.there.setdefault(path, row) == row, path, "became", row)
 
-    def predict(self):
-        status, body = self.daemon.request("POST", "/predict?model=m&scores=all",
+    def predict(self, model):
+        status, body = self.daemon.request("POST", f"/predict?model={model}&scores=all",
                                            {"inputs": SAMPLE_PIXELS})
         expect(status == 200, "POST /predict gave", status, body)
-        self.result["scores"] = json.loads(body)["predictions"]
+        self.result["scores of " + model] = json.loads(body)["predictions"]
+
+    def copy_model(self):
+        if self.daemon.request("GET", "/models/copy")[0] != 200:
+            second = f"/models/m/versions/{self.versions['second']}/onnx"
+            onnx = self.daemon.request("GET", second)[1]
+            status, body = self.daemon.request("PUT", "/models/copy", onnx)
+            expect(status == 201, "PUT /models/copy gave", status, body)
+        self.there["/models/copy/onnx"] = None
+
+    def activate(self):
+        first = self.versions["first"]
+        status, body = self.daemon.request("POST", f"/models/m/versions/{first}/activate")
+        expect(status == 200, "activate gave", status, body)
+        active = self.daemon.get("/models/m")["version"]
+        expect(active == first, "active is", active, "not", first)
 
     def delete(self, path):
         for known in [known for known in self.there if known.startswith(path)]:
