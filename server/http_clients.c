@@ -10,7 +10,9 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { SECOND_US = 1000000, REFUSED_S = 2, CUT_AGAIN = 4, PHASE_BITS = 3 };
+#include "log.h"
+
+enum { SECOND_US = 1000000, REFUSED_S = 2, CUT_AGAIN = 4, REPORT_EVERY_S = 10, PHASE_BITS = 3 };
 
 enum heard { QUIET, HEARD, LOOKED_AT };
 
@@ -88,6 +90,7 @@ static void list_add(struct client *client)
     client->refused =
         all->count >= all->limit || (per_address > 0 && address_is_full(client, per_address));
     all->count += !client->refused;
+    all->refused += client->refused;
     client->next = all->first;
     client->link = &all->first;
     if (client->next)
@@ -249,10 +252,22 @@ static void cut_if_late(struct client *client, uint64_t now)
         shutdown(client->fd, phase >= CLIENT_SEND ? SHUT_RDWR : SHUT_RD);
 }
 
+static void report_refused(struct http_clients *all, uint64_t now)
+{
+    char count[16];
+    if (all->refused == 0 || now < all->reported_us + REPORT_EVERY_S * (uint64_t)SECOND_US)
+        return;
+    snprintf(count, sizeof count, "%d", all->refused);
+    log_event(LOG_WARN, "connections_refused", "count", count, NULL);
+    all->reported_us = now;
+    all->refused = 0;
+}
+
 void http_clients_sweep(struct http_clients *all)
 {
     uint64_t now = now_us();
     pthread_mutex_lock(&all->mutex);
+    report_refused(all, now);
     for (struct client *client = all->first; client; client = client->next) {
         repeat_lost_end(client);
         cut_if_late(client, now);

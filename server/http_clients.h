@@ -30,6 +30,8 @@ struct http_clients {
     int limit;             /* of connections: the setting, or what leaves descriptors for files */
     pthread_mutex_t mutex; /* guards what follows; a client's own HTTP thread uses the rest of it */
     struct client *first;
+    int refused; /* since this was last logged, at reported_us */
+    uint64_t reported_us;
     atomic_int count; /* refused ones are not counted; read without the mutex too */
 };
 

@@ -1,5 +1,7 @@
 /* Clients that are slow, silent or too many: deadlines and limits of http.h's server, on one in
  * this process; and the daemon out of descriptors. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -318,6 +320,45 @@ START_TEST(past_the_limit_of_one_address_comes_503)
 }
 END_TEST
 
+START_TEST(refused_connections_are_logged_together)
+{
+    daemon_start(&served, (const char *const[]){"--connections=1", NULL});
+    int fd = client_connect(&served);
+    client_write(fd, "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n", 38);
+    char reply[512];
+    ck_assert_int_gt(recv(fd, reply, sizeof reply, 0), 0);
+    for (int i = 0; i < 5; i++)
+        free(client_read_all(ask_without_reading("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), NULL));
+    for (bool found = false; !found; usleep(10000)) {
+        char *log = daemon_log(&served);
+        found = strstr(log, "\"event\":\"connections_refused\",\"count\":\"") != NULL;
+        free(log);
+    }
+    close(fd);
+    daemon_stop(&served);
+}
+END_TEST
+
+START_TEST(connections_are_probed_for_clients_that_vanish)
+{
+    struct err e;
+    int value = 0, fd = http_listen("127.0.0.1:0", &served.port, &e);
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+    int client = client_connect(&served);
+    ck_assert_int_eq(poll(&poller, 1, 30000), 1);
+    int accepted = accept(fd, NULL, NULL);
+    socklen_t size = sizeof value;
+    ck_assert_int_ge(accepted, 0);
+    ck_assert_int_eq(getsockopt(accepted, SOL_SOCKET, SO_KEEPALIVE, &value, &size), 0);
+    ck_assert_int_eq(value, 1);
+    ck_assert_int_eq(getsockopt(accepted, IPPROTO_TCP, TCP_KEEPIDLE, &value, &size), 0);
+    ck_assert_int_eq(value, 60);
+    close(accepted);
+    close(client);
+    close(fd);
+}
+END_TEST
+
 /* Clock ticks of processor time that a process has used. */
 static long ticks_used(pid_t pid)
 {
@@ -368,5 +409,6 @@ TEST_PROGRAM("server_slow", a_request_line_that_trickles_in_gets_408,
              silent_connections_are_closed_without_a_word, who_does_not_read_the_reply_is_cut,
              a_long_reply_gets_time_for_its_size, who_does_not_read_a_stream_is_cut,
              a_slow_body_does_not_hold_up_the_stop, past_the_limit_on_connections_comes_503,
-             past_the_limit_of_one_address_comes_503,
+             past_the_limit_of_one_address_comes_503, refused_connections_are_logged_together,
+             connections_are_probed_for_clients_that_vanish,
              a_daemon_out_of_descriptors_turns_away_and_recovers)
