@@ -1,5 +1,6 @@
 /* Jobs whose worker crashes, hangs, lies, or cannot work at all, on the real daemon. */
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "small_job.h"
 
@@ -74,6 +75,76 @@ START_TEST(a_worker_that_crashes_again_and_again_fails_its_job)
     cJSON_Delete(job);
     /* It fails alone. */
     cJSON_Delete(run_job(&daemon, "{" QUICK ",\"epochs\":1}"));
+    daemon_stop(&daemon);
+}
+END_TEST
+
+/* Waits until the job's checkpoint is another file than *seen, which becomes it. */
+static void wait_checkpoint(const struct daemon *daemon, const char *id, ino_t *seen)
+{
+    char path[400];
+    struct stat file = {.st_ino = *seen};
+    snprintf(path, sizeof path, "%s/checkpoints/%s.safetensors", daemon->data_dir, id);
+    while (stat(path, &file) != 0 || file.st_ino == *seen)
+        job_pause();
+    *seen = file.st_ino;
+}
+
+START_TEST(crashes_with_progress_between_them_are_forgiven)
+{
+    struct daemon daemon =
+        make_with((const char *const[]){"--checkpoint-s", "1", "--job-retries", "1", NULL});
+    char id[24];
+    ino_t checkpoint = 0;
+    int batch = 0;
+    make_shapes(&daemon, 20000, 10);
+    post_job(&daemon, ONE_LONG_EPOCH, id);
+    for (int attempt = 1; attempt <= 4; attempt++) {
+        cJSON *job = wait_attempt(&daemon, id, attempt);
+        ck_assert_str_eq(text(job, "state"), "running");
+        ck_assert_int_eq((int)number(job, "crashes"), 0);
+        if (attempt > 1) {
+            const cJSON *from = member(job, "resumed_from");
+            ck_assert_int_eq((int)number(from, "epoch"), 1);
+            ck_assert_int_gt((int)number(from, "batch"), batch);
+            batch = (int)number(from, "batch");
+        }
+        cJSON_Delete(job);
+        wait_checkpoint(&daemon, id, &checkpoint);
+        ck_assert_int_eq(kill(worker_of(&daemon), SIGKILL), 0);
+    }
+    cJSON *job = wait_attempt(&daemon, id, 5);
+    ck_assert_str_eq(text(job, "state"), "running");
+    cJSON_Delete(job);
+    cancel_job(&daemon, id);
+    expect_state(&daemon, id, "cancelled");
+    daemon_stop(&daemon);
+}
+END_TEST
+
+#ifndef __has_feature
+#define __has_feature(name) 0
+#endif
+#if defined __SANITIZE_ADDRESS__ || __has_feature(address_sanitizer) || \
+    __has_feature(thread_sanitizer)
+enum { SANITIZED = true };
+#else
+enum { SANITIZED = false };
+#endif
+
+START_TEST(a_job_past_its_memory_limit_fails_and_says_so)
+{
+    if (SANITIZED)
+        return; /* shadow memory is memory, too */
+    struct daemon daemon = make_with((const char *const[]){"--job-memory-mib", "1", NULL});
+    char id[24];
+    post_job(&daemon, "{\"model\":\"m\",\"dataset\":\"shapes\",\"architecture\":\"mnist-cnn\"}",
+             id);
+    cJSON *job = wait_job(&daemon, id);
+    ck_assert_str_eq(text(job, "state"), "failed");
+    ck_assert_str_eq(text(job, "error"), "out of memory: the job may take 1 MiB");
+    ck_assert_int_eq((int)number(job, "attempts"), 1);
+    cJSON_Delete(job);
     daemon_stop(&daemon);
 }
 END_TEST
@@ -230,6 +301,8 @@ END_TEST
 
 TEST_PROGRAM("server_job_faults", a_killed_worker_is_replaced_and_the_weights_are_the_same,
              a_worker_that_crashes_again_and_again_fails_its_job,
+             crashes_with_progress_between_them_are_forgiven,
+             a_job_past_its_memory_limit_fails_and_says_so,
              a_crash_ends_the_job_where_nothing_is_retried,
              a_worker_that_somebody_else_stops_is_replaced, a_worker_that_hangs_is_replaced,
              a_daemon_that_was_stopped_does_not_take_its_worker_for_hung,
