@@ -34,7 +34,7 @@ static cJSON *wait_attempt(const struct daemon *daemon, const char *id, int atte
 
 START_TEST(a_killed_worker_is_replaced_and_the_weights_are_the_same)
 {
-    static const char body[] = "{" QUICK ",\"epochs\":200,\"seed\":3}";
+    static const char body[] = "{" QUICK ",\"epochs\":100,\"seed\":3}";
     struct daemon daemon = make_small();
     char sum[65], id[24];
     weights_of(&daemon, body, sum);

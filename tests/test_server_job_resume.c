@@ -5,7 +5,7 @@
 #include "small_job.h"
 
 /* Long enough to be interrupted. */
-#define SOME "{" QUICK ",\"epochs\":200,\"seed\":3}"
+#define SOME "{" QUICK ",\"epochs\":100,\"seed\":3}"
 
 static void expect_weights(const struct daemon *daemon, const char *id, const char sum[65])
 {
@@ -117,7 +117,7 @@ START_TEST(a_killed_daemon_takes_its_worker_along_and_goes_on_at_the_next_start)
     ck_assert_int_eq((int)number(job, "crashes"), 0);
     cJSON_Delete(job);
     cJSON *loss = get_json(&daemon, "/jobs/%s/loss", id);
-    ck_assert_int_eq(cJSON_GetArraySize(member(loss, "epochs")), 200);
+    ck_assert_int_eq(cJSON_GetArraySize(member(loss, "epochs")), 100);
     cJSON_Delete(loss);
     daemon_stop(&daemon);
 }
@@ -208,17 +208,17 @@ START_TEST(a_resumed_job_may_get_more_epochs)
 {
     struct daemon daemon = make_small();
     char sum[65], id[24];
-    weights_of(&daemon, "{" QUICK ",\"epochs\":220,\"seed\":3}", sum);
+    weights_of(&daemon, "{" QUICK ",\"epochs\":110,\"seed\":3}", sum);
     stop_midway(&daemon, SOME, id);
-    struct reply reply = resume_job(&daemon, id, "{\"epochs\":220}");
+    struct reply reply = resume_job(&daemon, id, "{\"epochs\":110}");
     ck_assert_int_eq(reply.status, 202);
     reply_clear(&reply);
     expect_weights(&daemon, id, sum);
     cJSON *job = get_json(&daemon, "/jobs/%s", id);
-    ck_assert_int_eq((int)number(job, "epochs"), 220);
-    ck_assert_int_eq((int)number(job, "epoch"), 220);
+    ck_assert_int_eq((int)number(job, "epochs"), 110);
+    ck_assert_int_eq((int)number(job, "epoch"), 110);
     /* What was posted stays what was posted. */
-    ck_assert_int_eq((int)number(member(job, "request"), "epochs"), 200);
+    ck_assert_int_eq((int)number(member(job, "request"), "epochs"), 100);
     cJSON_Delete(job);
     daemon_stop(&daemon);
 }
