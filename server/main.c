@@ -21,7 +21,7 @@
  *                 input, trains with an OpenMP team, and dies with the daemon            worker.c
  *
  * Each mutex says what it guards. One order: jobs', the registry's `change`, the events', then the
- * store's or the registry's list; all others are leaves.
+ * store's or the registry's table, then a model's lanes; all others are leaves.
  */
 #include <errno.h>
 #include <fcntl.h>
