@@ -7,6 +7,8 @@
 
 /* api_health.c */
 http_handler api_health_live, api_health_ready, api_version, api_openapi, api_index;
+/* api_metrics.c */
+http_handler api_metrics;
 /* api_storage.c */
 http_handler api_storage;
 /* api_datasets.c */

@@ -67,6 +67,7 @@ bool api_index(struct app *app, const struct http_request *request, struct http_
         {"architectures", "/architectures"},
         {"storage", "/storage"},
         {"health", "/health/ready"},
+        {"metrics", "/metrics"},
         {"version", "/version"},
     };
     (void)app, (void)request, (void)e;

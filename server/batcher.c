@@ -364,7 +364,7 @@ static bool compute(const struct batch *batch, struct err *e)
     else
         run_together(lane, batch);
     model_lane_give(batch->model, lane);
-    model_stats_batch(&batch->model->stats, batch->samples, clock_ns() - start_ns);
+    model_count_batch(batch->model, batch->samples, clock_ns() - start_ns);
     return true;
 }
 
@@ -491,7 +491,7 @@ bool batcher_run(struct batch_task *task, struct err *e)
     run_one(lane, task, 0, task->count);
     model_lane_give(task->model, lane);
     task->compute_ns = clock_ns() - task->started_ns;
-    model_stats_batch(&task->model->stats, task->count, task->compute_ns);
+    model_count_batch(task->model, task->count, task->compute_ns);
     return true;
 }
 

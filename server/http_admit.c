@@ -15,6 +15,7 @@
 #include "http_early.h"
 #include "http_exchange.h"
 #include "log.h"
+#include "metrics.h"
 
 enum { PAUSE_MS = 100, COMPLAIN_EVERY_S = 10 };
 
@@ -51,6 +52,7 @@ static void turn_away(struct http_admit *admit)
     if (fd >= 0) {
         char drop[4096];
         http_early_problem(fd, 503, "too many connections");
+        metrics_count(METRICS_CONNECTIONS_REFUSED);
         while (recv(fd, drop, sizeof drop, 0) > 0) /* or the close would be a reset */
             ;
         close(fd);

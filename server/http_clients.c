@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "metrics.h"
 
 enum { SECOND_US = 1000000, REFUSED_S = 2, CUT_AGAIN = 4, REPORT_EVERY_S = 10, PHASE_BITS = 3 };
 
@@ -97,6 +98,8 @@ static void list_add(struct client *client)
         client->next->link = &client->next;
     all->first = client;
     pthread_mutex_unlock(&all->mutex);
+    if (client->refused)
+        metrics_count(METRICS_CONNECTIONS_REFUSED);
 }
 
 struct client *client_open(struct http_clients *all, int fd, const struct sockaddr *address)
@@ -112,6 +115,7 @@ struct client *client_open(struct http_clients *all, int fd, const struct sockad
     client_heard(client);
     client_enter(client, CLIENT_IDLE, 0);
     list_add(client);
+    metrics_connection(+1);
     if (client->refused)
         client_enter(client, CLIENT_REFUSED, 0);
     return client;
@@ -126,6 +130,7 @@ void client_close(struct client *client)
         client->next->link = client->link;
     all->count -= !client->refused;
     pthread_mutex_unlock(&all->mutex);
+    metrics_connection(-1);
     free(client->kept);
     free(client);
 }
@@ -248,8 +253,11 @@ static void cut_if_late(struct client *client, uint64_t now)
     if (due == CUT)
         shutdown(client->fd, ++client->sweeps_since_cut > CUT_AGAIN ? SHUT_RDWR : SHUT_RD);
     else if (deadline_us > 0 && now >= deadline_us &&
-             atomic_compare_exchange_strong(&client->due, &due, CUT))
+             atomic_compare_exchange_strong(&client->due, &due, CUT)) {
         shutdown(client->fd, phase >= CLIENT_SEND ? SHUT_RDWR : SHUT_RD);
+        if (phase != CLIENT_IDLE)
+            metrics_count(METRICS_CONNECTIONS_CUT);
+    }
 }
 
 static void report_refused(struct http_clients *all, uint64_t now)

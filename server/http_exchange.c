@@ -10,6 +10,7 @@
 #include "http_early.h"
 #include "http_problem.h"
 #include "log.h"
+#include "metrics.h"
 #include "pool.h"
 #include "uploads.h"
 
@@ -134,6 +135,20 @@ static void log_exchange(const struct exchange *x, int status)
     log_access(slow ? LOG_WARN : LOG_INFO, &access);
 }
 
+static void count_exchange(const struct exchange *x, int status)
+{
+    const bool answered = x->stage == STAGE_RESPONDING || x->stage == STAGE_REFUSED;
+    const struct metrics_request request = {
+        .route = x->route,
+        .status = answered ? x->response.status : status,
+        .timed = !x->response.waits && !x->response.stream.read,
+        .duration_us = now_us() - x->started_us,
+        .bytes_in = x->bytes_in,
+        .bytes_out = x->bytes_out,
+    };
+    metrics_request(&request);
+}
+
 /* The sweep has cut a request that was still coming: its answer goes out before the socket is
  * closed. */
 static void answer_late(struct exchange *x)
@@ -161,8 +176,10 @@ void exchange_end(struct exchange *x, int status)
     if (x->stage <= STAGE_BODY && client_was_cut(x->client))
         answer_late(x);
     x->client->current = NULL;
-    if (x->stage != STAGE_HEAD || status)
+    if (x->stage != STAGE_HEAD || status) {
         log_exchange(x, status);
+        count_exchange(x, status);
+    }
     client_enter(x->client, CLIENT_IDLE, 0);
     exchange_clear(x);
     if (counted)

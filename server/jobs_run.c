@@ -17,6 +17,7 @@
 #include "job_net.h"
 #include "job_space.h"
 #include "log.h"
+#include "metrics.h"
 
 enum { TERM_GRACE_MS = 5000 }; /* from a cancel's SIGTERM to SIGKILL */
 
@@ -30,6 +31,16 @@ static void log_job(enum log_level level, const char *event, const struct store_
 
 /* ---- what happens to a job, for the log and for those who watch ---- */
 
+static void count_state(enum job_state state)
+{
+    static const enum metrics_event events[] = {[JOB_RUNNING] = METRICS_JOBS_STARTED,
+                                                [JOB_SUCCEEDED] = METRICS_JOBS_SUCCEEDED,
+                                                [JOB_FAILED] = METRICS_JOBS_FAILED,
+                                                [JOB_CANCELLED] = METRICS_JOBS_CANCELLED};
+    if (state != JOB_QUEUED)
+        metrics_count(events[state]);
+}
+
 void run_state_changed(const struct jobs_parts *parts, int64_t id, enum job_state state,
                        const char *detail)
 {
@@ -38,6 +49,7 @@ void run_state_changed(const struct jobs_parts *parts, int64_t id, enum job_stat
     log_event(state == JOB_FAILED ? LOG_WARN : LOG_INFO, "job_state", "job", text, "state",
               job_state_name(state), detail ? "detail" : NULL, detail, NULL);
     events_changed(parts->events, id);
+    count_state(state);
 }
 
 /* ---- what the worker says ---- */
@@ -116,6 +128,7 @@ static bool take_epoch(struct run *run, const struct progress *p, struct err *e)
     bool ok =
         store_job_epoch(run->parts->store, run->row.id, p, seen->points, seen->point_count, e);
     if (ok) {
+        metrics_count(METRICS_EPOCHS);
         seen->point_count = 0;
         seen->live.batch = 0;
         if (p->epoch < run->row.epochs)
@@ -259,8 +272,10 @@ static bool store_end(struct run *run)
 /* Every way a run can end but success. */
 static void end_without_model(struct run *run, enum run_outcome outcome, const char *reason)
 {
-    if (outcome == RUN_CRASHED)
+    if (outcome == RUN_CRASHED) {
+        metrics_count(METRICS_WORKERS_CRASHED);
         log_job(LOG_WARN, "worker_crashed", &run->row, "reason", reason);
+    }
     run->outcome = outcome;
     snprintf(run->reason, sizeof run->reason, "%s", reason);
     store_end(run);

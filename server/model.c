@@ -33,6 +33,7 @@ static struct model *model_new(const char *name, int version, struct err *e)
     }
     model->version = version;
     snprintf(model->name, sizeof model->name, "%s", name);
+    model->metrics = metrics_model(name);
     atomic_init(&model->users, 1);
     pthread_mutex_init(&model->mutex, NULL);
     return model;
@@ -236,4 +237,18 @@ size_t model_memory(struct model *model)
     size_t lanes = (size_t)model->lane_count * model->lane_bytes;
     pthread_mutex_unlock(&model->mutex);
     return model->net->state_count * sizeof(float) + cnn_predictor_bytes(model->predictor) + lanes;
+}
+
+/* ---- counting ---- */
+
+void model_count_request(struct model *model, const struct metrics_prediction *request)
+{
+    model_stats_request(&model->stats, request);
+    metrics_predicted(model->metrics, request);
+}
+
+void model_count_batch(struct model *model, int samples, int64_t ns)
+{
+    model_stats_batch(&model->stats, samples, ns);
+    metrics_batch(model->metrics, samples);
 }

@@ -37,6 +37,7 @@ struct model {
     int64_t sample_ns; /* that one sample takes alone, once model_warm has measured it */
     struct batch_queue queue;
     struct model_stats stats;
+    struct metrics_model *metrics; /* of all versions of its name */
 
     atomic_int users;
     pthread_mutex_t mutex; /* guards what follows */
@@ -53,6 +54,10 @@ struct model *model_read(const char *name, int version, const char *path, const 
 /* Runs a sample on each of so many new lanes, so that the first request finds them made and their
  * memory in place, and measures sample_ns. */
 bool model_warm(struct model *model, int lanes, struct err *e);
+
+/* Counts a request, or samples computed together: for this version, and for its name. */
+void model_count_request(struct model *model, const struct metrics_prediction *request);
+void model_count_batch(struct model *model, int samples, int64_t ns);
 
 struct model *model_acquire(struct model *model); /* one more user; returns it */
 void model_release(struct model *model);          /* the last one frees it; NULL is fine */

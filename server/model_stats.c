@@ -15,7 +15,7 @@ static int64_t unix_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-void model_stats_request(struct model_stats *stats, const struct stats_request *request)
+void model_stats_request(struct model_stats *stats, const struct metrics_prediction *request)
 {
     if (!request->ok) {
         add(&stats->fail, request->whole_ns);

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "metrics.h"
+
 enum { STATS_BATCH_MAX = 64 }; /* batches of more samples count as of so many */
 
 struct stats_sum {
@@ -26,12 +28,7 @@ struct model_stats {
     struct stats_sum batches[STATS_BATCH_MAX];
 };
 
-struct stats_request {
-    bool ok;
-    int samples;
-    int64_t whole_ns, decode_ns, queue_ns, compute_ns, encode_ns;
-};
-void model_stats_request(struct model_stats *stats, const struct stats_request *request);
+void model_stats_request(struct model_stats *stats, const struct metrics_prediction *request);
 void model_stats_batch(struct model_stats *stats, int samples, int64_t ns);
 
 #endif

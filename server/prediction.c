@@ -16,7 +16,7 @@ static void count(const struct prediction *p)
 {
     if (!p->model)
         return;
-    const struct stats_request request = {
+    const struct metrics_prediction request = {
         .ok = p->replied,
         .samples = p->batch.count,
         .whole_ns = clock_ns() - p->begun_ns,
@@ -25,7 +25,7 @@ static void count(const struct prediction *p)
         .compute_ns = p->task.compute_ns,
         .encode_ns = p->encode_ns,
     };
-    model_stats_request(&p->model->stats, &request);
+    model_count_request(p->model, &request);
 }
 
 static void prediction_free(struct prediction *p)

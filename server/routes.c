@@ -10,6 +10,7 @@ const struct route routes[] = {
     {"GET", "/version", api_version, 0, false},
     {"GET", "/storage", api_storage, 0, true},
     {"GET", "/openapi.json", api_openapi, 0, false},
+    {"GET", "/metrics", api_metrics, 0, true},
 
     {"POST", "/predict", api_predict, LIMIT_PREDICT_BODY_BYTES, false},
     {"POST", "/models/{model}/predict", api_predict, LIMIT_PREDICT_BODY_BYTES, false},

@@ -250,6 +250,7 @@ START_TEST(real_replies_are_as_the_document_says)
         {"GET", "/version", "/version", NULL, NULL},
         {"GET", "/storage", "/storage", NULL, NULL},
         {"GET", "/openapi.json", "/openapi.json", NULL, NULL},
+        {"GET", "/metrics", "/metrics", NULL, NULL},
         {"POST", "/predict", "/predict?model=m&scores=all", NULL, predict_body()},
         {"POST", "/predict", "/predict?model=m", "application/octet-stream", predict_body()},
         {"POST", "/predict", "/predict", NULL, "{\"inputs\":[1,2,3]}"},
