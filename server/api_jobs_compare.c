@@ -80,8 +80,8 @@ static bool read_curves(struct app *app, struct comparison *comparison, struct e
     comparison->every = (longest - 1) / LIMIT_CURVE_EPOCHS + 1;
     for (int i = 0; i < comparison->count; i++) {
         struct compared *job = &comparison->jobs[i];
-        if (!store_job_curve(app->store, job->look.row.id, comparison->every, &job->epochs,
-                             &job->count, e)) {
+        if (!store_job_epochs(app->store, job->look.row.id, 0, comparison->every, &job->epochs,
+                              &job->count, e)) {
             job->epochs = NULL;
             return false;
         }

@@ -74,7 +74,7 @@ static bool loss_read(struct app *app, int64_t id, int since_epoch, struct loss 
                       struct err *e)
 {
     return jobs_live_points(app->jobs, id, &loss->live, &loss->live_count, e) &&
-           store_job_epochs(app->store, id, since_epoch, &loss->epochs, &loss->epoch_count, e) &&
+           store_job_epochs(app->store, id, since_epoch, 1, &loss->epochs, &loss->epoch_count, e) &&
            store_job_batches(app->store, id, since_epoch, LIMIT_LOSS_POINTS, &loss->batches,
                              &loss->batch_count, e);
 }

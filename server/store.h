@@ -183,11 +183,9 @@ struct store_event {
 bool store_job_events(struct store *store, int64_t id, int64_t after, int limit,
                       struct store_event **rows, int *count, struct err *e);
 
-bool store_job_epochs(struct store *store, int64_t id, int since_epoch, struct report_epoch **rows,
-                      int *count, struct err *e);
-/* Of every `every` epochs one, and the last. */
-bool store_job_curve(struct store *store, int64_t id, int every, struct report_epoch **rows,
-                     int *count, struct err *e);
+/* Those after since_epoch; of every `every` one, and the last. */
+bool store_job_epochs(struct store *store, int64_t id, int since_epoch, int every,
+                      struct report_epoch **rows, int *count, struct err *e);
 /* Those after since_epoch, thinned evenly to at most points_max. */
 bool store_job_batches(struct store *store, int64_t id, int since_epoch, int points_max,
                        struct report_batch **rows, int *count, struct err *e);

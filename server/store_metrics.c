@@ -69,8 +69,8 @@ static bool read_epoch_row(struct sqlite3_stmt *stmt, void *row, struct err *e)
     return true;
 }
 
-bool store_job_epochs(struct store *store, int64_t id, int since_epoch, struct report_epoch **rows,
-                      int *count, struct err *e)
+bool store_job_epochs(struct store *store, int64_t id, int since_epoch, int every,
+                      struct report_epoch **rows, int *count, struct err *e)
 {
     static const struct sql_row_type type = {sizeof **rows, read_epoch_row, NULL};
     void *list;
@@ -78,27 +78,9 @@ bool store_job_epochs(struct store *store, int64_t id, int since_epoch, struct r
     struct sqlite3_stmt *stmt =
         sql_query(store, e,
                   "SELECT epoch, loss, accuracy, val_loss, val_accuracy, seconds FROM epochs"
-                  " WHERE job = ? AND epoch > ? ORDER BY epoch",
-                  "li", id, since_epoch);
-    bool ok = sql_list(store, stmt, &type, &list, count, e);
-    store_unlock(store);
-    if (ok)
-        *rows = list;
-    return ok;
-}
-
-bool store_job_curve(struct store *store, int64_t id, int every, struct report_epoch **rows,
-                     int *count, struct err *e)
-{
-    static const struct sql_row_type type = {sizeof **rows, read_epoch_row, NULL};
-    void *list;
-    store_lock(store);
-    struct sqlite3_stmt *stmt =
-        sql_query(store, e,
-                  "SELECT epoch, loss, accuracy, val_loss, val_accuracy, seconds FROM epochs"
-                  " WHERE job = ?1 AND (epoch % ?2 = 0 OR"
+                  " WHERE job = ?1 AND epoch > ?2 AND (epoch % ?3 = 0 OR"
                   " epoch = (SELECT max(epoch) FROM epochs WHERE job = ?1)) ORDER BY epoch",
-                  "li", id, every);
+                  "lii", id, since_epoch, every);
     bool ok = sql_list(store, stmt, &type, &list, count, e);
     store_unlock(store);
     if (ok)

@@ -324,14 +324,14 @@ START_TEST(epochs_are_kept_and_shown_in_the_job)
     int64_t id = run_job();
     add_epoch(id, 1, true);
     add_epoch(id, 2, false);
-    OK(store_job_epochs(store, id, 0, &rows, &count, &error));
+    OK(store_job_epochs(store, id, 0, 1, &rows, &count, &error));
     ck_assert_int_eq(count, 2);
     ck_assert_double_eq(rows[0].loss, 1);
     ck_assert_double_eq(rows[0].val_accuracy, .8);
     ck_assert_double_eq(rows[0].seconds, 2);
     ck_assert(isnan(rows[1].val_loss));
     free(rows);
-    OK(store_job_epochs(store, id, 1, &rows, &count, &error));
+    OK(store_job_epochs(store, id, 1, 1, &rows, &count, &error));
     ck_assert_int_eq(count, 1);
     ck_assert_int_eq(rows[0].epoch, 2);
     free(rows);
@@ -339,6 +339,25 @@ START_TEST(epochs_are_kept_and_shown_in_the_job)
     ck_assert_int_eq(row.epoch, 2);
     ck_assert_double_eq(row.loss, .5);
     store_job_clear(&row);
+    end();
+}
+END_TEST
+
+START_TEST(epochs_are_thinned_to_every_so_many_and_the_last)
+{
+    struct report_epoch *rows;
+    int count;
+    begin();
+    add_dataset("mnist", 1);
+    int64_t id = run_job();
+    for (int epoch = 1; epoch <= 10; epoch++)
+        add_epoch(id, epoch, false);
+    OK(store_job_epochs(store, id, 0, 3, &rows, &count, &error));
+    static const int expected[] = {3, 6, 9, 10};
+    ck_assert_int_eq(count, 4);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(rows[i].epoch, expected[i]);
+    free(rows);
     end();
 }
 END_TEST
@@ -542,7 +561,7 @@ START_TEST(deleting_a_job_deletes_what_it_measured)
     add_epoch(id, 1, true);
     end_with_evaluation(id);
     OK(store_job_delete(store, id, &error));
-    OK(store_job_epochs(store, id, 0, &rows, &count, &error));
+    OK(store_job_epochs(store, id, 0, 1, &rows, &count, &error));
     ck_assert_int_eq(count, 0);
     free(rows);
     OK(store_job_failures(store, id, -1, -1, 10, &list, &error));
@@ -583,8 +602,8 @@ TEST_PROGRAM("server store", rows_survive_a_restart, file_that_is_no_database_is
              dataset_stays_while_a_job_needs_it, newest_model_version_is_the_only_active_one,
              deleting_the_active_version_activates_the_newest, deleting_version_0_deletes_all,
              texts_with_quotes_are_only_texts, epochs_are_kept_and_shown_in_the_job,
-             epochs_of_an_unknown_job_are_refused, batches_are_thinned_evenly,
-             confusion_is_the_final_one_or_that_of_an_epoch,
+             epochs_are_thinned_to_every_so_many_and_the_last, epochs_of_an_unknown_job_are_refused,
+             batches_are_thinned_evenly, confusion_is_the_final_one_or_that_of_an_epoch,
              samples_behind_cells_are_kept_of_the_newest_epochs,
              cells_of_unknown_classes_and_without_samples_are_refused,
              final_figures_are_those_of_the_test_split, failures_are_filtered_in_order,
