@@ -4,16 +4,19 @@
 #include <string.h>
 
 /* The six bits of a character, -1 if it has none. */
-static int sextet(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
+static const int8_t sextets[256] = {
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 62, -1, -1, -1, 63,
+    52, 53, 54, 55, 56, 57, 58, 59, 60, 61, -1, -1, -1, -1, -1, -1, -1, 0,  1,  2,  3,  4,  5,  6,
+    7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, -1, -1, -1, -1, -1,
+    -1, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48,
+    49, 50, 51, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+};
 
 /* Past "data:image/png;base64,", if text begins so. */
 static bool skip_data_prefix(const char **text, size_t *size, struct err *e)
@@ -55,7 +58,7 @@ static bool end_group(struct decoder *d, struct err *e)
 
 static bool take(struct decoder *d, char c, size_t at, struct err *e)
 {
-    int value = sextet(c);
+    int value = sextets[(unsigned char)c];
     if (c == '=' && d->padding < 2 && d->count >= 2) {
         d->padding++;
         value = 0;
@@ -67,15 +70,39 @@ static bool take(struct decoder *d, char c, size_t at, struct err *e)
     return ++d->count < 4 || end_group(d, e);
 }
 
+/* Whole groups as long as they come one after the other; the bytes of text they took. */
+static size_t take_groups(struct decoder *d, const unsigned char *text, size_t size)
+{
+    size_t at = 0;
+    if (d->count > 0 || d->padding > 0 || !buf_reserve(d->out, size / 4 * 3))
+        return 0;
+    uint8_t *to = (uint8_t *)d->out->data + d->out->size;
+    for (; size - at >= 4 && d->decoded_max - d->decoded >= 3; at += 4) {
+        int first = sextets[text[at]], second = sextets[text[at + 1]];
+        int third = sextets[text[at + 2]], fourth = sextets[text[at + 3]];
+        if ((first | second | third | fourth) < 0)
+            break;
+        uint32_t bits = (uint32_t)(first << 18 | second << 12 | third << 6 | fourth);
+        *to++ = (uint8_t)(bits >> 16);
+        *to++ = (uint8_t)(bits >> 8);
+        *to++ = (uint8_t)bits;
+        d->decoded += 3;
+    }
+    d->out->size += at / 4 * 3;
+    return at;
+}
+
 bool base64_decode(const char *text, size_t size, size_t decoded_max, struct buf *out,
                    struct err *e)
 {
     struct decoder d = {.out = out, .decoded_max = decoded_max};
     if (!skip_data_prefix(&text, &size, e))
         return false;
-    for (size_t i = 0; i < size; i++)
-        if (text[i] != '\n' && text[i] != '\r' && !take(&d, text[i], i, e))
+    for (size_t i = 0; i < size; i++) {
+        i += take_groups(&d, (const unsigned char *)text + i, size - i);
+        if (i < size && text[i] != '\n' && text[i] != '\r' && !take(&d, text[i], i, e))
             return false;
+    }
     if (d.count != 0)
         return err_set(e, ERR_INVALID, "base64 is cut short: %d characters after the last group",
                        d.count);
