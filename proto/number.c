@@ -138,7 +138,7 @@ INLINE const char *usual_fraction(const char *p, struct decimal *d)
 {
     static const uint64_t powers[] = {1,      10,      100,      1000,     10000,
                                       100000, 1000000, 10000000, 100000000};
-    static const uint64_t room[] = {/* 10^(USUAL_DIGITS - count) */
+    static const uint64_t room[] = {/* 10^(18 - count): an int64_t holds 18 digits */
                                     1000000000000000000, 100000000000000000, 10000000000000000,
                                     1000000000000000,    100000000000000,    10000000000000,
                                     1000000000000,       100000000000,       10000000000};

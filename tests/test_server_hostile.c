@@ -595,7 +595,26 @@ START_TEST(numbers_past_the_limits_are_refused_without_a_tree)
 }
 END_TEST
 
-/* ---- base64 ---- */
+/* ---- compressed and encoded bodies ---- */
+
+START_TEST(bodies_that_unfold_past_their_limit_are_refused)
+{
+    static const char gzip[] = "Content-Encoding: gzip";
+    struct buf body = {0};
+    hostile_start();
+    add_zeros_compressed(&body, "", 0, 300 << 20); /* zlib's own format is taken, too */
+    ck_assert_uint_lt(body.size, 400 << 10);
+    const char *const headers[] = {gzip, NULL};
+    struct reply reply =
+        client_send(&server, "POST", "/predict?model=pick", headers, body.data, body.size);
+    reply_expect_problem(&reply, 413, "67108864 bytes");
+    hostile_check(64 + SMALL_PEAK);
+    reply = client_send(&server, "POST", "/jobs", headers, body.data, body.size);
+    reply_expect_problem(&reply, 413, "1048576 bytes");
+    buf_clear(&body);
+    hostile_stop(SMALL_PEAK);
+}
+END_TEST
 
 START_TEST(floods_of_base64_are_refused)
 {
@@ -688,5 +707,6 @@ TEST_PROGRAM("server hostile", pictures_that_announce_too_much_are_refused_by_th
              a_million_tiny_entries_are_refused,
              models_cut_short_or_with_weights_elsewhere_are_refused,
              json_is_taken_and_refused_by_the_rfc, documents_of_any_depth_and_length_are_bounded,
-             numbers_past_the_limits_are_refused_without_a_tree, floods_of_base64_are_refused,
+             numbers_past_the_limits_are_refused_without_a_tree,
+             bodies_that_unfold_past_their_limit_are_refused, floods_of_base64_are_refused,
              no_url_is_ever_fetched_and_no_file_read)
