@@ -19,6 +19,8 @@
 #include "limits.h"
 #include "log.h"
 
+enum { START_DELAY_MAX = 60000 }; /* ms */
+
 struct jobs {
     struct jobs_parts parts; /* its lock also guards `seen` of runs, and drain_until */
     pthread_t thread;
@@ -26,7 +28,10 @@ struct jobs {
     int64_t drain_until; /* monotonic ms; 0: not draining */
 
     /* The scheduler thread's own. */
-    int64_t start_at; /* no job is started before; ms */
+    bool woken;          /* the queue is to be looked at */
+    int free_left;       /* runs that were free after the last look */
+    int64_t start_at;    /* no job is started before; ms */
+    int64_t start_delay; /* after the last failure to start one; ms */
     int run_count;
     struct pollfd *fds; /* [1 + 2 * run_count] */
     struct run runs[];
@@ -56,26 +61,49 @@ static struct run *free_run(struct jobs *jobs)
     return NULL;
 }
 
+static int free_count(const struct jobs *jobs)
+{
+    int count = 0;
+    for (int i = 0; i < jobs->run_count; i++)
+        count += jobs->runs[i].row.id == 0;
+    return count;
+}
+
+/* The queue cannot be read, or no worker be started: tries again later, and later each time. */
+static int delay_starts(struct jobs *jobs, int64_t now)
+{
+    int64_t twice = 2 * jobs->start_delay;
+    jobs->start_delay = twice < RUN_RETRY_MS      ? RUN_RETRY_MS
+                        : twice > START_DELAY_MAX ? START_DELAY_MAX
+                                                  : twice;
+    jobs->start_at = now + jobs->start_delay;
+    jobs->woken = true;
+    return (int)jobs->start_delay;
+}
+
 /* Starts what waits while a run is free; returns how long to sleep if nothing happens. */
 static int start_waiting(struct jobs *jobs, int64_t now)
 {
     struct run *run;
     if (now < jobs->start_at)
         return (int)(jobs->start_at - now);
+    if (!jobs->woken && free_count(jobs) == jobs->free_left)
+        return -1;
+    jobs->woken = false;
     while ((run = free_run(jobs))) {
         struct err e;
         bool found = false;
         if (!run_take(run, &found, &e)) {
             log_event(LOG_ERROR, "queue_not_read", "error", e.detail, NULL);
-            return RUN_RETRY_MS;
+            return delay_starts(jobs, now);
         }
         if (!found)
             break;
-        if (!run_start(run, now)) {
-            jobs->start_at = now + RUN_RETRY_MS;
-            return RUN_RETRY_MS;
-        }
+        if (!run_start(run, now))
+            return delay_starts(jobs, now);
+        jobs->start_delay = 0;
     }
+    jobs->free_left = free_count(jobs);
     return -1;
 }
 
@@ -108,19 +136,14 @@ static int64_t wait_and_serve(struct jobs *jobs, int timeout_ms)
         return now;
     }
     uint64_t wakes;
-    if (fds[0].revents && read(jobs->wake, &wakes, sizeof wakes) < 0)
-        CHECK(errno == EAGAIN || errno == EINTR);
+    if (fds[0].revents) {
+        jobs->woken = true;
+        if (read(jobs->wake, &wakes, sizeof wakes) < 0)
+            CHECK(errno == EAGAIN || errno == EINTR);
+    }
     for (int i = 0; i < jobs->run_count; i++)
         run_serve(&jobs->runs[i], fds + 1 + 2 * i, now);
     return now;
-}
-
-static bool all_free(const struct jobs *jobs)
-{
-    for (int i = 0; i < jobs->run_count; i++)
-        if (jobs->runs[i].row.id != 0)
-            return false;
-    return true;
 }
 
 static void *scheduler(void *arg)
@@ -135,7 +158,7 @@ static void *scheduler(void *arg)
         if (drain_until && now >= drain_until)
             for (int i = 0; i < jobs->run_count; i++)
                 run_give_up(&jobs->runs[i]);
-        if (drain_until && all_free(jobs))
+        if (drain_until && free_count(jobs) == jobs->run_count)
             return NULL;
         now = wait_and_serve(jobs, timeout);
     }
@@ -165,6 +188,7 @@ static struct jobs *allocate(int run_count)
         jobs->runs[i].parts = &jobs->parts;
     pthread_mutex_init(&jobs->parts.lock, NULL);
     jobs->wake = -1;
+    jobs->woken = true;
     return jobs;
 }
 

@@ -240,10 +240,10 @@ static bool store_outcome(struct run *run, struct err *e)
                                &state, error, e);
         detail = state == JOB_FAILED ? error : run->reason;
         break;
-    case RUN_STOPPED:
+    case RUN_REQUEUED:
         state = JOB_QUEUED;
         ok = store_job_requeue(store, run->row.id, e);
-        detail = "the daemon stops";
+        detail = run->reason;
         break;
     }
     if (ok)
@@ -360,8 +360,10 @@ static void finish(struct run *run)
         end_without_model(run, RUN_FAILED, run->fail.error.detail);
     else if (run->done.type == PROGRESS_DONE)
         publish(run);
+    else if (run->draining)
+        end_without_model(run, RUN_REQUEUED, "the daemon stops");
     else
-        end_without_model(run, run->draining ? RUN_STOPPED : RUN_CRASHED, reason);
+        end_without_model(run, RUN_CRASHED, reason);
 }
 
 /* ---- the start ---- */
@@ -371,7 +373,9 @@ bool run_take(struct run *run, bool *found, struct err *e)
     pthread_mutex_lock(&run->parts->lock);
     bool ok = store_job_start_next(run->parts->store, &run->row, found, e);
     if (ok && *found) {
-        run->seen.live = (struct jobs_live){.id = run->row.id, .epoch = run->row.epoch + 1};
+        int next = run->row.epoch + 1;
+        run->seen.live = (struct jobs_live){
+            .id = run->row.id, .epoch = next < run->row.epochs ? next : run->row.epochs};
         run_state_changed(run->parts, run->row.id, JOB_RUNNING, NULL);
     }
     pthread_mutex_unlock(&run->parts->lock);
@@ -475,7 +479,7 @@ bool run_start(struct run *run, int64_t now)
         log_job(LOG_INFO, "job_started", &run->row, "dataset", run->row.dataset);
         return true;
     }
-    enum run_outcome outcome = can_work ? RUN_CRASHED : RUN_FAILED;
+    enum run_outcome outcome = can_work ? RUN_REQUEUED : RUN_FAILED;
     end_without_model(run, take_cancel(run) ? RUN_CANCELLED : outcome, e.detail);
     return !can_work;
 }

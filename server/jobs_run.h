@@ -30,12 +30,12 @@ enum run_outcome {
     RUN_GOES_ON,
     RUN_FAILED,
     RUN_CANCELLED,
-    RUN_CRASHED, /* the job is tried again, so often */
-    RUN_STOPPED, /* by us, and not for good: the job is queued again */
+    RUN_CRASHED,  /* the job is tried again, so often */
+    RUN_REQUEUED, /* for no fault of the job's */
 };
 
 enum {
-    RUN_RETRY_MS = 1000, /* after the store, or a start, failed */
+    RUN_RETRY_MS = 1000, /* after the store failed */
 };
 
 struct run {
@@ -73,8 +73,8 @@ struct run {
 
 /* Takes the job whose turn it is, if any waits. */
 bool run_take(struct run *run, bool *found, struct err *e);
-/* Starts its worker. False when none can be started now: the job is tried again later. When it is
- * the job's own fault, it has failed or run_advance sees to that. */
+/* Starts its worker. False when none can be started now: the job is queued again. When it is the
+ * job's own fault, it has failed or run_advance sees to that. */
 bool run_start(struct run *run, int64_t now);
 
 /* What to wait for; fds of -1 are ignored by poll. */

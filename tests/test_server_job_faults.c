@@ -1,5 +1,6 @@
 /* Jobs whose worker crashes, hangs, lies, or cannot work at all, on the real daemon. */
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "small_job.h"
@@ -281,6 +282,44 @@ START_TEST(an_error_that_the_worker_reports_is_not_tried_again)
 }
 END_TEST
 
+/* Leaves the daemon so many descriptors beside those it has; all it could have when negative. */
+static void limit_descriptors(const struct daemon *daemon, int left)
+{
+    struct rlimit limit;
+    ck_assert_int_eq(prlimit(daemon->pid, RLIMIT_NOFILE, NULL, &limit), 0);
+    limit.rlim_cur = left < 0 ? limit.rlim_max : 0;
+    for (int fd = 0; left > 0; fd++) {
+        char path[64], target[64];
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)daemon->pid, fd);
+        left -= readlink(path, target, sizeof target) < 0;
+        limit.rlim_cur = (rlim_t)fd + 1;
+    }
+    ck_assert_int_eq(prlimit(daemon->pid, RLIMIT_NOFILE, &limit, NULL), 0);
+}
+
+START_TEST(a_job_waits_where_no_worker_can_be_started)
+{
+    struct daemon daemon = make_small();
+    char id[24];
+    limit_descriptors(&daemon, 3); /* a worker takes seven while it is started */
+    post_job(&daemon, "{" QUICK ",\"epochs\":1}", id);
+    for (bool tried = false; !tried; job_pause()) {
+        cJSON *job = get_json(&daemon, "/jobs/%s", id);
+        ck_assert_msg(!job_has_ended(job), "%s: %s", text(job, "state"),
+                      cJSON_PrintUnformatted(member(job, "error")));
+        tried = number(job, "attempts") > 0 && strcmp(text(job, "state"), "queued") == 0;
+        cJSON_Delete(job);
+    }
+    limit_descriptors(&daemon, -1);
+    cJSON *job = wait_job(&daemon, id);
+    ck_assert_str_eq(text(job, "state"), "succeeded");
+    ck_assert_int_eq((int)number(job, "crashes"), 0);
+    ck_assert_int_ge((int)number(job, "attempts"), 2);
+    cJSON_Delete(job);
+    daemon_stop(&daemon);
+}
+END_TEST
+
 START_TEST(a_job_whose_dataset_file_is_gone_fails_with_the_reason)
 {
     struct daemon daemon = make_small();
@@ -309,4 +348,5 @@ TEST_PROGRAM("server_job_faults", a_killed_worker_is_replaced_and_the_weights_ar
              a_worker_that_hangs_is_cancelled_all_the_same,
              a_worker_that_talks_nonsense_is_ended_and_fails_its_job,
              an_error_that_the_worker_reports_is_not_tried_again,
+             a_job_waits_where_no_worker_can_be_started,
              a_job_whose_dataset_file_is_gone_fails_with_the_reason)
