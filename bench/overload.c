@@ -239,6 +239,14 @@ static bool any_busy(void)
     return false;
 }
 
+/* Until something happens or is due: a whole millisecond would be in every time measured. */
+static int wait_for(struct epoll_event *events, int size, double due)
+{
+    const double now = now_s(), left = due > now ? due - now : 0;
+    const struct timespec most = {0, left < 1e-3 ? (long)(left * 1e9) : 1000000};
+    return epoll_pwait2(run.epoll, events, size, &most, NULL);
+}
+
 static void go(void)
 {
     const double start = now_s(), end = start + run.seconds;
@@ -248,9 +256,9 @@ static void go(void)
     while (now_s() < end || (any_busy() && now_s() < end + 60)) {
         struct epoll_event events[64];
         const bool more = now_s() < end;
-        send_due(&next, end);
+        const double due = send_due(&next, end);
         send_health(&next_health);
-        const int count = epoll_wait(run.epoll, events, 64, 1);
+        const int count = wait_for(events, 64, more && run.rate > 0 ? due : next_health);
         for (int i = 0; i < count; i++)
             on_event(events[i].data.ptr, events[i].events, more);
     }
