@@ -36,7 +36,7 @@ static bool label_classes(struct model_meta *meta, int classes, struct err *e)
 static bool export_net(const char *folder, const char *name, struct err *e)
 {
     struct cnn_spec spec;
-    struct model_meta meta = {0};
+    struct model_meta meta = {.preprocess.normalize.scale = 1.0f / 255}; /* of pictures */
     struct buf buf = {0};
     if (!cnn_preset_spec(cnn_preset_find(name), NULL, 0, &spec, e))
         return false;

@@ -154,10 +154,15 @@ def answer(line):
     return True
 
 
-if sys.argv[1:] == ["-"]:
-    for request in sys.stdin:
-        if not answer(request):
-            print(f"cannot answer: {request}", file=sys.stderr)
-        print(flush=True)
-elif len(sys.argv) < 2 or not answer(" ".join(sys.argv[1:])):
-    sys.exit(__doc__)
+def main():
+    if sys.argv[1:] == ["-"]:
+        for request in sys.stdin:
+            if not answer(request):
+                print(f"cannot answer: {request}", file=sys.stderr)
+            print(flush=True)
+    elif len(sys.argv) < 2 or not answer(" ".join(sys.argv[1:])):
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
