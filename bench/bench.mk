@@ -70,6 +70,17 @@ bench-peers: deps ## strided against oneDNN, PyTorch, onnxruntime (ONLY=layers|t
 	@$(B)/bench/export $(B)/bench
 	@bench/peers.py $(B) $(if $(ONLY),--only $(ONLY)) $(if $(ISA),--isa $(ISA)) $(if $(QUICK),--quick)
 
+HTTP_DEPS := wrk python3-torch libopenblas0-openmp python3-fastapi python3-uvicorn python3-uvloop \
+    python3-httptools python3-ujson python3-pil python3-onnx
+.PHONY: bench-http
+bench-http: deps ## predictions over HTTP against Node + onnxruntime, FastAPI + PyTorch (ONLY=peers|alone ROUNDS= SECONDS_EACH=)
+	@$(MAKE) --no-print-directory deps DEPS="$(HTTP_DEPS)"
+	@bench/onnxruntime.sh
+	@$(MAKE) --no-print-directory -j2 all $(B)/bench/export $(B)/bench/overload
+	@$(B)/bench/export $(B)/bench
+	@bench/http/run.py $(B) $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
+
 .PHONY: bench-mnist
 bench-mnist: deps data ## train on MNIST over HTTP, hold accuracy and pictures to their figures
 	@$(MAKE) --no-print-directory -j2 all
