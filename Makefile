@@ -115,7 +115,8 @@ $(B)/strided: $(B)/server/main.o $(B)/libserver.a $(B)/libproto.a $(B)/libcore.a
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(LIBS)
 
 # Tests: tests/test_core_* see core only, test_proto_* core and proto, test_server_* everything.
-$(B)/tests/harness.o $(B)/tests/client.o: $(B)/tests/%.o: tests/%.c
+TEST_CLIENT := $(patsubst %,$(B)/tests/%.o,client contract schema)
+$(B)/tests/harness.o $(TEST_CLIENT): $(B)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(TEST_CPP) -c $< -o $@
 $(B)/tests/%.o: tests/%.c | $(B)/proto/onnx.pb-c.h
@@ -126,9 +127,8 @@ $(B)/tests/test_core_%: $(B)/tests/test_core_%.o $(B)/tests/harness.o $(B)/libco
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) -lm
 $(B)/tests/test_proto_%: $(B)/tests/test_proto_%.o $(B)/tests/harness.o $(B)/libproto.a $(B)/libcore.a
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
-$(B)/tests/test_server_%: $(B)/tests/test_server_%.o $(B)/tests/harness.o $(B)/tests/client.o $(B)/libserver.a $(B)/libproto.a $(B)/libcore.a | $(B)/strided
+$(B)/tests/test_server_%: $(B)/tests/test_server_%.o $(B)/tests/harness.o $(TEST_CLIENT) $(B)/libserver.a $(B)/libproto.a $(B)/libcore.a | $(B)/strided
 	$(Q)$(CC) $(CFLAGS) $(SAN) -fopenmp -pthread -o $@ $^ $(TEST_LIBS) $(LIBS)
-$(B)/tests/test_server_openapi: $(B)/tests/schema.o
 # Libraries that make calls of the daemon and its workers fail, see tests/faults.h and scarce.h.
 $(B)/tests/%.so: tests/%.c tests/%.h
 	@mkdir -p $(@D)
@@ -235,4 +235,4 @@ clean: ## remove everything built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
--include $(CORE_OBJ:.o=.d) $(PROTO_OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(TESTS:=.d) $(B)/server/main.d $(B)/tests/harness.d
+-include $(CORE_OBJ:.o=.d) $(PROTO_OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(TESTS:=.d) $(B)/server/main.d $(B)/tests/harness.d $(TEST_CLIENT:.o=.d)

@@ -76,7 +76,7 @@ static void write_version(struct json_writer *w, struct app *app, const struct s
     if (registry_find(app->registry, row->name, row->version, &found, &e)) {
         jw_key_string(w, "state", registry_state_name(found.state));
         jw_key_string(w, "reason", found.reason[0] ? found.reason : NULL);
-    } /* else it is just being published or deleted */
+    } /* else it has just been deleted */
     if (row->info[0])
         jw_members(w, row->info, strlen(row->info));
 }
@@ -101,6 +101,28 @@ static void write_model(struct json_writer *w, struct app *app, const struct sto
     jw_object_end(w);
 }
 
+/* The catalogue's rows of versions that answer as well: a row is there a moment before its model
+ * is, and whoever reads of a version asks for it next. */
+static bool served_models(struct app *app, struct store_model **rows, int *count, struct err *e)
+{
+    struct registry_version found;
+    struct err absent;
+    int kept = 0;
+    if (!store_models(app->store, rows, count, e))
+        return false;
+    for (int i = 0; i < *count; i++) {
+        struct store_model *row = &(*rows)[i];
+        if (!registry_find(app->registry, row->name, row->version, &found, &absent)) {
+            store_model_clear(row);
+            continue;
+        }
+        row->active = found.active;
+        (*rows)[kept++] = *row;
+    }
+    *count = kept;
+    return true;
+}
+
 /* How many rows from the first on have its name. */
 static int same_name(const struct store_model *rows, int count)
 {
@@ -116,7 +138,7 @@ bool api_models_list(struct app *app, const struct http_request *request,
     struct store_model *rows = NULL;
     int count = 0, same;
     (void)request;
-    if (!store_models(app->store, &rows, &count, e))
+    if (!served_models(app, &rows, &count, e))
         return false;
     struct json_writer w;
     jw_begin(&w, &response->body);
@@ -139,7 +161,7 @@ bool api_models_get(struct app *app, const struct http_request *request,
     const char *name = request->params[0];
     struct store_model *rows = NULL;
     int count = 0, at = 0;
-    if (!name_check(name, "model", e) || !store_models(app->store, &rows, &count, e))
+    if (!name_check(name, "model", e) || !served_models(app, &rows, &count, e))
         return false;
     while (at < count && strcmp(rows[at].name, name) != 0)
         at++;

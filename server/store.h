@@ -57,6 +57,7 @@ struct store_model {
     bool active; /* the version that answers when none is named */
     char *info;  /* JSON object: what its file holds, see model.h; "" in rows from before it */
 };
+void store_model_clear(struct store_model *row);             /* of a list */
 void store_models_free(struct store_model *rows, int count); /* of a list; NULL is fine */
 /* An active row takes that place from the others of its name. */
 bool store_model_add(struct store *store, const struct store_model *row, struct err *e);

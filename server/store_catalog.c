@@ -202,15 +202,21 @@ static bool read_model_row(struct sqlite3_stmt *stmt, void *model, struct err *e
     return row->info != NULL;
 }
 
+void store_model_clear(struct store_model *row)
+{
+    free(row->info);
+    row->info = NULL;
+}
+
 static void clear_model_row(void *row)
 {
-    free(((struct store_model *)row)->info);
+    store_model_clear(row);
 }
 
 void store_models_free(struct store_model *rows, int count)
 {
     for (int i = 0; i < count; i++)
-        clear_model_row(&rows[i]);
+        store_model_clear(&rows[i]);
     free(rows);
 }
 

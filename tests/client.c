@@ -1,5 +1,7 @@
 #include "client.h"
 
+#include "contract.h"
+
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
@@ -18,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "contract.h"
 #include "harness.h"
 
 enum { PATH_BYTES = 4096, ARGUMENTS_MAX = 32, WAIT_MS = 30000 };
@@ -258,7 +261,9 @@ struct reply client_send(const struct daemon *daemon, const char *method, const 
     curl_slist_free_all(list);
     if (!content.data)
         append("", 1, 0, &content);
-    return (struct reply){(int)status, head.data, content.data, content.size};
+    const struct reply reply = {(int)status, head.data, content.data, content.size};
+    contract_check(method, path, &reply);
+    return reply;
 }
 
 struct reply client_get(const struct daemon *daemon, const char *path)

@@ -269,6 +269,7 @@ START_TEST(preprocessing_travels_into_the_model)
     ck_assert_int_eq(reply.status, 200);
     reply_clear(&reply);
     reply = client_get(&server, "/models/m/onnx");
+    ck_assert_int_eq(reply.status, 200);
     ck_assert_ptr_nonnull(memmem(reply.body, reply.size, "\"mean\":[", 8));
     ck_assert_ptr_nonnull(memmem(reply.body, reply.size, "\"std\":[", 7));
     reply_clear(&reply);
