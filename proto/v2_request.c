@@ -44,6 +44,12 @@ bool v2_request_is_quick(const struct v2_body *body)
     return body->size <= (json ? QUICK_JSON_BYTES : QUICK_BINARY_BYTES);
 }
 
+/* How many values a tensor may have: nothing is allocated for more. */
+static size_t values_max(const struct request *r, bool pictures)
+{
+    return LIMIT_PREDICT_SAMPLES * (pictures ? 1 : r->decoding.elements);
+}
+
 /* ---- arrays of the document ---- */
 
 /* Behind the ']' that ends the array begun at text[at]; size when none does. */
@@ -90,8 +96,7 @@ static bool take_array(void *context, int name, const char *path, const char *te
         first++;
     if (first < size && memchr("\"tf", text[first], 3))
         return take_tree(array, text, size, at, e) || err_within(e, "%s", path);
-    return tensor_json_read(text, size, at, path, LIMIT_PREDICT_BATCH_BYTES / sizeof(float),
-                            &array->numbers, e);
+    return tensor_json_read(text, size, at, path, values_max(r, false), &array->numbers, e);
 }
 
 static void clear_arrays(struct request *r)
@@ -127,7 +132,8 @@ static bool read_shape(const struct cJSON *shape, struct v2_tensor *tensor, stru
     return true;
 }
 
-static bool read_tensor(const struct cJSON *input, struct v2_tensor *tensor, struct err *e)
+static bool read_tensor(const struct request *r, const struct cJSON *input,
+                        struct v2_tensor *tensor, struct err *e)
 {
     const char *name = "", *type = "";
     if (!json_is_object(input, "input", e) || !json_get_string(input, "name", &name, e) ||
@@ -139,7 +145,12 @@ static bool read_tensor(const struct cJSON *input, struct v2_tensor *tensor, str
     if (!(tensor->type = v2_type_of(type)))
         return err_field(e, ERR_INVALID, "datatype",
                          "unknown datatype '%.32s', expected FP32, UINT8, INT64, BYTES, ...", type);
-    return read_shape(json_get(input, "shape"), tensor, e);
+    if (!read_shape(json_get(input, "shape"), tensor, e))
+        return false;
+    const size_t most = values_max(r, tensor->type->size == 0);
+    return tensor->count <= most ||
+           err_field(e, ERR_TOO_LARGE, "shape", "%zu values, at most %zu are taken at a time",
+                     tensor->count, most);
 }
 
 static bool add_blob(struct request *r, const struct v2_tensor *tensor, int64_t size, struct err *e)
@@ -172,7 +183,7 @@ static bool add_data(struct request *r, const struct v2_tensor *tensor, const st
 static bool add_input(struct request *r, const struct cJSON *input, struct err *e)
 {
     struct v2_tensor tensor;
-    if (!read_tensor(input, &tensor, e))
+    if (!read_tensor(r, input, &tensor, e))
         return false;
     const struct cJSON *parameters = json_get(input, "parameters"), *data = json_get(input, "data");
     int64_t size = -1;

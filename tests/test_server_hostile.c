@@ -259,6 +259,41 @@ START_TEST(points_and_voxels_out_of_range_are_refused)
 }
 END_TEST
 
+/* ---- infer requests ---- */
+
+#define INFER(type, shape, rest) \
+    "{\"inputs\":[{\"name\":\"input\",\"datatype\":\"" type "\",\"shape\":" shape "," rest "}]}"
+
+/* Shapes that ask for much with few bytes behind them. */
+START_TEST(infer_requests_that_promise_more_than_there_is_are_refused)
+{
+    static const char *const bodies[] = {
+        INFER("BOOL", "[268435456]", "\"data\":[true]"),
+        INFER("BOOL", "[16384,16384]", "\"data\":[[true]]"),
+        INFER("FP32", "[268435456]", "\"data\":[1]"),
+        INFER("FP32", "[4294967296,4294967296,4294967296]", "\"data\":[1]"),
+        INFER("FP32", "[0]", "\"data\":[1]"),
+        INFER("FP32", "[1e300]", "\"data\":[1]"),
+        INFER("INT64", "[268435456]", "\"parameters\":{\"binary_data_size\":2147483648}"),
+        INFER("FP16", "[4]", "\"parameters\":{\"binary_data_size\":9223372036854775807}"),
+        INFER("BYTES", "[268435456]", "\"data\":[\"\"]"),
+        INFER("BYTES", "[1]", "\"data\":[\"http://127.0.0.1/\"]"),
+        INFER("FP32", "[4]", "\"data\":{\"data\":[1,2,3,4]}"),
+        INFER("FP32", "[4]", "\"data\":[1,2,[3,4]]"),
+        INFER("FP32", "[4]", "\"data\":0"),
+    };
+    hostile_start();
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        struct reply reply = client_post(&server, "/v2/models/pick/infer", bodies[i]);
+        ck_assert_msg(reply.status == 400 || reply.status == 413 || reply.status == 422,
+                      "%d for %s: %s", reply.status, bodies[i], reply.body);
+        ck_assert_msg(strstr(reply.body, "\"error\":\"") != NULL, "%s", reply.body);
+        reply_clear(&reply);
+    }
+    hostile_stop(SMALL_PEAK);
+}
+END_TEST
+
 /* ---- arrays ---- */
 
 static void expect_npy(const char *dict, size_t dict_size, const char *detail)
@@ -701,6 +736,7 @@ TEST_PROGRAM("server hostile", pictures_that_announce_too_much_are_refused_by_th
              many_large_pictures_are_refused_together, a_jpeg_of_a_thousand_scans_is_refused,
              meshes_that_lie_are_refused, meshes_without_a_size_are_bounded,
              a_binary_stl_whose_count_lies_is_refused, points_and_voxels_out_of_range_are_refused,
+             infer_requests_that_promise_more_than_there_is_are_refused,
              npy_of_objects_or_of_any_size_is_refused,
              idx_that_promises_more_than_there_is_is_refused, nothing_in_an_archive_is_a_path,
              hostile_files_in_an_archive_are_left_out, hostile_samples_leave_a_dataset_as_it_is,
