@@ -91,6 +91,11 @@ bench-modelnet: deps ## train on ModelNet10's voxel grids over HTTP, predict its
 	@$(MAKE) --no-print-directory -j2 all
 	bench/modelnet.sh
 
+.PHONY: bench-soak
+bench-soak: deps ## ten minutes of mixed load: memory and descriptors stay where they are (MINUTES=10)
+	@$(MAKE) --no-print-directory -j2 all
+	@bench/soak.py $(B) --minutes $(or $(MINUTES),10)
+
 .PHONY: bench-watch
 bench-watch: deps ## memory and latency with 100 watchers of a job, and with 1000 jobs
 	@$(MAKE) --no-print-directory -j2 all
