@@ -195,6 +195,11 @@ kill-sweep: deps ## kill daemon and workers at every call that changes a file; c
 	@B=$(B) nice -n 19 tests/kill_sweep.py --all
 	@[ "$$(id -u)" != 0 ] || B=$(B) nice -n 19 tests/kill_sweep.py --all --power
 
+.PHONY: openapi-check
+openapi-check: deps ## hold the OpenAPI document against OpenAPI's own schema (needs npm)
+	@$(MAKE) --no-print-directory $(B)/openapi.json
+	@tests/openapi_check.sh $(B)
+
 .PHONY: valgrind
 valgrind: deps ## the suite under valgrind's memcheck (slow)
 	@$(MAKE) --no-print-directory -j2 tests
