@@ -11,19 +11,18 @@
  * not. */
 #include "events.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "check.h"
+#include "events_page.h"
 #include "limits.h"
 #include "log.h"
 
 enum {
     RECENT = 64,        /* durable events that a feed holds */
-    PAGE = 32,          /* rows read from the store at once */
     AHEAD_BYTES = 4096, /* what a watch holds for its client ends once past this */
     RETRY_MS = 1000,    /* after the store failed */
 };
@@ -97,71 +96,6 @@ static void leave_note(struct events *events)
 {
     events->note = true;
     pthread_cond_signal(&events->wake);
-}
-
-/* ---- rows to events ---- */
-
-/* A job and its first events past a number. The job is the newer: its last_event tells whether the
- * last row is still its newest. */
-struct page {
-    struct store_job job;
-    struct store_event *rows;
-    int count;
-};
-
-static bool page_read(struct store *store, int64_t job, int64_t after, struct page *page,
-                      struct err *e)
-{
-    *page = (struct page){.count = 0};
-    if (!store_job_events(store, job, after, PAGE, &page->rows, &page->count, e))
-        return false;
-    if (store_job_get(store, job, &page->job, e))
-        return true;
-    free(page->rows);
-    return false;
-}
-
-static void page_clear(struct page *page)
-{
-    store_job_clear(&page->job);
-    free(page->rows);
-}
-
-static void write_state(struct buf *out, const struct store_job *job, const struct store_event *row)
-{
-    bool newest = row->number == job->last_event;
-    const struct event_state event = {
-        .job = job->id,
-        .id = {row->number, 0},
-        .state = job_state_name(row->state),
-        .time = row->time,
-        .model = job->model,
-        .epochs = job->epochs,
-        .error = newest && job->error[0] ? job->error : NULL,
-        .model_version = newest ? job->model_version : 0,
-        .test_loss = newest ? job->test_loss : NAN,
-        .test_accuracy = newest ? job->test_accuracy : NAN,
-    };
-    event_write_state(out, &event);
-}
-
-/* Appends row i of the page; nothing for an end that was undone. True if it is the end. */
-static bool page_write(const struct page *page, int i, struct buf *out)
-{
-    const struct store_event *row = &page->rows[i];
-    const struct event_epoch epoch = {
-        .job = page->job.id,
-        .id = {row->number, 0},
-        .time = row->time,
-        .epochs = page->job.epochs,
-        .figures = row->figures,
-    };
-    bool newest = row->number == page->job.last_event;
-    if (row->figures.epoch)
-        event_write_epoch(out, &epoch);
-    else if (newest || !job_state_is_end(row->state))
-        write_state(out, &page->job, row);
-    return newest && job_state_is_end(row->state);
 }
 
 /* ---- feeds ---- */
@@ -246,37 +180,37 @@ static void feed_add(struct feed *feed, struct buf *text, bool final)
 }
 
 /* What the page has past `last`; between the read and now nobody else adds. */
-static bool feed_add_page(struct feed *feed, const struct page *page, struct err *e)
+static bool feed_add_page(struct feed *feed, const struct events_page *page, struct err *e)
 {
     for (int i = 0; i < page->count; i++) {
         struct buf text = {0};
-        bool final = page_write(page, i, &text);
+        bool final = events_page_write(page, i, &text);
         if (!buf_ok(&text)) {
             buf_clear(&text);
             return err_no_memory(e);
         }
         feed_add(feed, &text, final);
     }
-    feed->changed = feed->changed || page->count == PAGE;
+    feed->changed = feed->changed || page->count == EVENTS_PAGE;
     return true;
 }
 
 /* Reads what the store has more. The mutex is let go meanwhile. */
 static void feed_refresh(struct events *events, struct feed *feed)
 {
-    struct page page;
+    struct events_page page;
     struct err e;
     int64_t last = feed->last;
     feed->changed = false;
     feed->reading = true;
     feed->users++;
     pthread_mutex_unlock(&events->mutex);
-    bool ok = page_read(events->store, feed->job, last, &page, &e);
+    bool ok = events_page_read(events->store, feed->job, last, &page, &e);
     pthread_mutex_lock(&events->mutex);
     feed->reading = false;
     if (ok) {
         ok = feed_add_page(feed, &page, &e);
-        page_clear(&page);
+        events_page_clear(&page);
     } else if (e.code == ERR_NOT_FOUND) {
         /* Deleted: what ended before has told so, who still reads history finds none. */
         feed->ended = feed->news = ok = true;
@@ -390,17 +324,17 @@ void watch_free(struct watch *watch)
 static bool watch_read_page(struct watch *watch)
 {
     struct events *events = watch->events;
-    struct page page;
+    struct events_page page;
     struct err e;
     pthread_mutex_unlock(&events->mutex);
-    bool ok = page_read(events->store, watch->feed->job, watch->cursor.number, &page, &e);
+    bool ok = events_page_read(events->store, watch->feed->job, watch->cursor.number, &page, &e);
     if (ok) {
         for (int i = 0; i < page.count && !watch->finished; i++) {
-            watch->finished = page_write(&page, i, &watch->ahead);
+            watch->finished = events_page_write(&page, i, &watch->ahead);
             watch->cursor = (struct event_id){page.rows[i].number, 0};
         }
         ok = page.count > 0;
-        page_clear(&page);
+        events_page_clear(&page);
     } else if (e.code != ERR_NOT_FOUND) {
         log_event(LOG_ERROR, "events_not_read", "error", e.detail, NULL);
     }
