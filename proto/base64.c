@@ -74,7 +74,7 @@ static bool take(struct decoder *d, char c, size_t at, struct err *e)
 static size_t take_groups(struct decoder *d, const unsigned char *text, size_t size)
 {
     size_t at = 0;
-    if (d->count > 0 || d->padding > 0 || !buf_reserve(d->out, size / 4 * 3))
+    if (size < 4 || d->count > 0 || d->padding > 0 || !buf_reserve(d->out, size / 4 * 3))
         return 0;
     uint8_t *to = (uint8_t *)d->out->data + d->out->size;
     for (; size - at >= 4 && d->decoded_max - d->decoded >= 3; at += 4) {
