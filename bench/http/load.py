@@ -25,9 +25,17 @@ def floats(values):
     return struct.pack(f"<{len(values)}f", *values)
 
 
-def numbers(values):
-    """One flat list: the form that is quickest to read for the peers."""
-    return ('{"inputs":[' + ",".join(f"{v:.7g}" for v in values) + "]}").encode()
+def listed(values, sizes):
+    """A list of so many lists of lists; sizes (): one flat list."""
+    if not sizes:
+        return "[" + ",".join(f"{v:.7g}" for v in values) + "]"
+    part = len(values) // sizes[0]
+    return "[" + ",".join(listed(values[i * part:(i + 1) * part], sizes[1:])
+                          for i in range(sizes[0])) + "]"
+
+
+def numbers(values, sizes=()):
+    return f'{{"inputs":{listed(values, sizes)}}}'.encode()
 
 
 def drawing(side):
@@ -63,7 +71,8 @@ def requests(folder):
         Request("lenet JSON of 7 digits", "lenet", JSON, numbers(noise)),
         Request("lenet PNG", "lenet", PNG, png(digit, 28)),
         Request("voxel-cnn raw", "voxel-cnn", RAW, floats(grid)),
-        Request("voxel-cnn JSON", "voxel-cnn", JSON, numbers(grid)),
+        Request("voxel-cnn JSON", "voxel-cnn", JSON, numbers(grid, (24, 24))),
+        Request("voxel-cnn JSON in one list", "voxel-cnn", JSON, numbers(grid)),
     ]
     for request in found:
         request.write(folder)

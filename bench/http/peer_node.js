@@ -11,9 +11,21 @@ const path = require("path");
 const NETS = { lenet: [1, 1, 28, 28], "voxel-cnn": [1, 1, 24, 24, 24] };
 const [folder, port, workers, threads] = process.argv.slice(2);
 
-// Reads a body that came as Buffers into the net's input.
+// Nested or flat numbers; several times as quick as flat() and from().
+function fill(x, at, values) {
+  for (const value of values) {
+    if (Array.isArray(value)) at = fill(x, at, value);
+    else x[at++] = value;
+  }
+  return at;
+}
+
 function decode(type, body, size) {
-  if (type === "application/json") return Float32Array.from(JSON.parse(body.toString()).inputs);
+  if (type === "application/json") {
+    const x = new Float32Array(size);
+    fill(x, 0, JSON.parse(body.toString()).inputs);
+    return x;
+  }
   if (type === "image/png") {
     const { data } = require("pngjs").PNG.sync.read(body);
     return Float32Array.from({ length: size }, (_, i) => data[4 * i] / 255); // grey as RGBA

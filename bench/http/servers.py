@@ -32,7 +32,9 @@ class Server:
 
     def __init__(self, engine, setting, argv, port, environment=None, log=None):
         self.engine, self.setting, self.port = engine, setting, port
-        self.process = subprocess.Popen([*map(str, argv)], start_new_session=True, cwd=HERE,
+        # A group, to be stopped whole, but not a session: Linux shares processors out between
+        # sessions first, and the priority of a training job would not count against wrk's.
+        self.process = subprocess.Popen([*map(str, argv)], process_group=0, cwd=HERE,
                                         env={**os.environ, **(environment or {})},
                                         stdout=subprocess.DEVNULL, stderr=log)
         self.await_status("/health/live")
@@ -88,7 +90,7 @@ class Server:
                 return int(line.split()[1]) * 1024
 
     def stop(self):
-        """The session is ours alone: workers that outlive their parent go with it."""
+        """Workers that outlive their parent go with it."""
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(10)
