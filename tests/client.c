@@ -278,7 +278,7 @@ struct reply client_post(const struct daemon *daemon, const char *path, const ch
 
 const char *reply_header(const struct reply *reply, const char *name)
 {
-    static char value[1024];
+    static _Thread_local char value[1024];
     size_t size = strlen(name);
     for (const char *line = reply->headers; line; line = strstr(line, "\r\n")) {
         line += strspn(line, "\r\n");

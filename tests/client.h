@@ -48,7 +48,7 @@ struct reply client_send(const struct daemon *daemon, const char *method, const 
 struct reply client_get(const struct daemon *daemon, const char *path);
 /* A text body, without a content type of its own. */
 struct reply client_post(const struct daemon *daemon, const char *path, const char *body);
-/* The value of a header in static storage, NULL if absent. */
+/* The value of a header, in storage of the thread's own; NULL if absent. */
 const char *reply_header(const struct reply *reply, const char *name);
 void reply_clear(struct reply *reply);
 /* Fails the test unless the reply is a problem document of this status whose detail contains

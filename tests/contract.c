@@ -1,6 +1,7 @@
 #include "contract.h"
 
 #include <check.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,12 +76,20 @@ static void check_body(const cJSON *json, const cJSON *response, const char *wha
     cJSON_Delete(body);
 }
 
+/* One parse a process; tests may send from threads of their own. */
+static cJSON *document;
+static pthread_once_t document_read = PTHREAD_ONCE_INIT;
+
+static void read_document(void)
+{
+    document = contract_document();
+}
+
 void contract_check(const char *method, const char *target, const struct reply *reply)
 {
-    static cJSON *json; /* one parse a process */
     char what[256];
-    if (!json)
-        json = contract_document();
+    pthread_once(&document_read, read_document);
+    const cJSON *json = document;
     snprintf(what, sizeof what, "%s %.200s", method, target);
     const struct route *route = route_of(method, target);
     const cJSON *operation =

@@ -215,12 +215,10 @@ static void *post_once(void *arg)
     struct poster *poster = arg;
     struct reply reply = post_with_key(poster->daemon, "race", "{" QUICK ",\"epochs\":1}");
     poster->status = reply.status;
-    /* The header's storage is shared by the threads. */
-    poster->replayed = strstr(reply.headers, "Idempotency-Replayed") != NULL;
-    const char *location = strstr(reply.headers, "/jobs/");
+    poster->replayed = reply_header(&reply, "Idempotency-Replayed") != NULL;
+    const char *location = reply_header(&reply, "Location");
     if (location)
-        snprintf(poster->location, sizeof poster->location, "%.*s", (int)strcspn(location, "\r\n"),
-                 location);
+        snprintf(poster->location, sizeof poster->location, "%s", location);
     reply_clear(&reply);
     return NULL;
 }
