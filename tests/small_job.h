@@ -88,4 +88,34 @@ static inline void weights_of(const struct daemon *daemon, const char *body, cha
     cJSON_Delete(job);
 }
 
+/* How many epochs the job has finished. */
+static inline int epochs_of(const struct daemon *daemon, const char *id)
+{
+    cJSON *job = get_json(daemon, "/jobs/%s", id);
+    int epoch = (int)number(job, "epoch");
+    cJSON_Delete(job);
+    return epoch;
+}
+
+/* ENDLESS was cancelled: goes on with it for two more epochs to a success, and expects the weights
+ * of a job of as many epochs that nothing interrupted. So a test may interrupt a job as often as it
+ * likes, and need not be quicker than it. */
+static inline void expect_same_weights(const struct daemon *daemon, const char *id)
+{
+    char body[256], sum[65];
+    int epochs = epochs_of(daemon, id) + 2;
+    snprintf(body, sizeof body, "{\"epochs\":%d}", epochs);
+    struct reply reply = resume_job(daemon, id, body);
+    ck_assert_msg(reply.status == 202, "%s", reply.body);
+    reply_clear(&reply);
+    cJSON *job = wait_job(daemon, id);
+    ck_assert_msg(strcmp(text(job, "state"), "succeeded") == 0, "%s",
+                  cJSON_PrintUnformatted(member(job, "error")));
+    ck_assert_int_eq((int)number(job, "epoch"), epochs);
+    snprintf(body, sizeof body, "{" SMALL ",\"epochs\":%d}", epochs);
+    weights_of(daemon, body, sum);
+    ck_assert_str_eq(text(job, "weights_sha256"), sum);
+    cJSON_Delete(job);
+}
+
 #endif
