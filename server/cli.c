@@ -206,8 +206,10 @@ bool cli_add_query(char *path, size_t size, const char *name, const char *value)
 void cli_print_body(const struct cli_reply *reply)
 {
     const struct buf *body = &reply->body;
+    if (body->size == 0)
+        return;
     fwrite(body->data, 1, body->size, stdout);
-    if (body->size > 0 && body->data[body->size - 1] != '\n')
+    if (body->data[body->size - 1] != '\n')
         putchar('\n');
 }
 

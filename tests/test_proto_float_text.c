@@ -104,7 +104,7 @@ START_TEST(values_at_the_edges_read_back)
         }
     for (int power = -45; power <= 38; power++)
         for (int digit = 1; digit <= 9; digit++) {
-            char text[16];
+            char text[32];
             snprintf(text, sizeof text, "%de%d", digit, power);
             const float value = strtof(text, NULL);
             if (!isfinite(value))

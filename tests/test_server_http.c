@@ -155,8 +155,8 @@ START_TEST(malformed_heads_get_one_400_and_close)
         "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\n",
         "POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length : 2\r\n\r\n{}",
         "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n",
-        "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
-        "Transfer-Encoding: identity\r\n\r\n",
+        ("POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+         "Transfer-Encoding: identity\r\n\r\n"),
         "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
         "POST /jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n\r\n",
         "POST /jobs HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
