@@ -6,8 +6,15 @@
 #include <string.h>
 
 #include "client_json.h"
+#include "clock.h"
 
-enum { RETRY_S = 60, RETRY_S_MAX = 1 << 20, HELP_COLUMN = 28 };
+enum {
+    RETRY_S = 60,
+    RETRY_S_MAX = 1 << 20,
+    RETRY_FIRST_MS = 200,
+    RETRY_LAST_MS = 2000,
+    HELP_COLUMN = 28,
+};
 
 enum { OPTION_SERVER, OPTION_JSON, OPTION_QUIET, OPTION_RETRY, OPTION_HELP };
 const struct cli_option cli_common[] = {
@@ -162,7 +169,7 @@ void cli_complain(const struct err *e)
 
 int cli_status_of(const struct err *e)
 {
-    if (e->code == ERR_UNAVAILABLE)
+    if (e->code == ERR_UNAVAILABLE || e->code == ERR_IO)
         return CLI_UNREACHABLE;
     return e->code == ERR_CANCELLED ? CLI_INTERRUPTED : CLI_FAILED;
 }
@@ -177,18 +184,38 @@ static void complain_of_reply(const struct cli_reply *reply)
     cli_complain(&e);
 }
 
-int cli_send(struct cli *cli, const struct cli_request *request, struct cli_reply *reply)
+int cli_accept(struct cli_reply *reply)
 {
-    struct err e;
-    if (!cli_http_send(cli->http, request, reply, &e)) {
-        cli_complain(&e);
-        return cli_status_of(&e);
-    }
     if (reply->status >= 200 && reply->status < 300)
         return CLI_OK;
     complain_of_reply(reply);
     cli_reply_clear(reply);
     return CLI_FAILED;
+}
+
+int cli_send(struct cli *cli, const struct cli_request *request, struct cli_reply *reply)
+{
+    struct err e;
+    if (cli_http_send(cli->http, request, reply, &e))
+        return cli_accept(reply);
+    cli_complain(&e);
+    return cli_status_of(&e);
+}
+
+void cli_patience_begin(struct cli_patience *patience)
+{
+    *patience = (struct cli_patience){clock_ns(), RETRY_FIRST_MS};
+}
+
+bool cli_patience_wait(struct cli_patience *patience, const struct cli *cli)
+{
+    if (clock_ns() - patience->since_ns > (int64_t)cli->retry_s * 1000000000)
+        return false;
+    const struct timespec delay = clock_timespec((int64_t)patience->delay_ms * 1000000);
+    nanosleep(&delay, NULL);
+    patience->delay_ms =
+        patience->delay_ms * 2 < RETRY_LAST_MS ? patience->delay_ms * 2 : RETRY_LAST_MS;
+    return true;
 }
 
 bool cli_add_query(char *path, size_t size, const char *name, const char *value)

@@ -4,6 +4,8 @@
 #ifndef STRIDED_CLI_H
 #define STRIDED_CLI_H
 
+#include <stdint.h>
+
 #include "cli_http.h"
 
 enum cli_exit {
@@ -56,8 +58,20 @@ bool cli_connect(struct cli *cli, struct err *e);
 void cli_complain(const struct err *e);
 /* The exit status of a request that failed with *e. */
 int cli_status_of(const struct err *e);
-/* Sends; a reply that is no success is complained of. Returns CLI_OK, or the exit status. */
+/* A reply that is no success is complained of and cleared. Returns CLI_OK, or the exit status. */
+int cli_accept(struct cli_reply *reply);
+/* Sends, and that. */
 int cli_send(struct cli *cli, const struct cli_request *request, struct cli_reply *reply);
+
+/* How long a daemon that was there has been away, and how long to wait until the next try. */
+struct cli_patience {
+    int64_t since_ns;
+    int delay_ms;
+};
+/* It is there. */
+void cli_patience_begin(struct cli_patience *patience);
+/* Waits a little, longer each time. False, at once: past --retry-s. An interrupt ends the wait. */
+bool cli_patience_wait(struct cli_patience *patience, const struct cli *cli);
 /* Text of a daemon's, printable: control characters become '?'. Returns text. */
 char *cli_clean(char *text);
 /* Adds "name=value", escaped, to a path's query; false: too long. */

@@ -2,14 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
 #include "cli_progress.h"
-#include "clock.h"
-
-enum { RETRY_FIRST_MS = 200, RETRY_LAST_MS = 2000 };
 
 struct follow {
     struct cli *cli;
@@ -20,8 +16,8 @@ struct follow {
     char last_event[EVENT_ID_BYTES]; /* "": none yet */
     struct client_event end;         /* once `ended` */
     bool ended;
-    int interrupts;        /* dealt with */
-    int64_t contact_ns;    /* when the daemon was last heard of */
+    int interrupts; /* dealt with */
+    struct cli_patience patience;
     struct err read_error; /* what came was no event */
 };
 
@@ -46,7 +42,7 @@ static bool on_event(void *context, const struct client_event *event)
 static bool on_piece(void *context, const char *bytes, size_t size)
 {
     struct follow *f = context;
-    f->contact_ns = clock_ns();
+    cli_patience_begin(&f->patience);
     return client_events_feed(&f->events, bytes, size, on_event, f, &f->read_error);
 }
 
@@ -77,16 +73,11 @@ static bool watch(struct follow *f, int *status, struct err *e)
     return ok;
 }
 
-/* Waits a little, longer each time. False: the daemon has been away for too long. */
-static bool wait_for_daemon(struct follow *f, int *delay_ms)
+/* False: the daemon has been away for too long. */
+static bool wait_for_daemon(struct follow *f)
 {
-    const double away_s = (double)(clock_ns() - f->contact_ns) / 1e9;
-    if (away_s > f->cli->retry_s)
-        return false;
     cli_progress_note(&f->progress, "the daemon is away, trying again");
-    nanosleep(&(struct timespec){*delay_ms / 1000, *delay_ms % 1000 * 1000000L}, NULL);
-    *delay_ms = *delay_ms * 2 < RETRY_LAST_MS ? *delay_ms * 2 : RETRY_LAST_MS;
-    return true;
+    return cli_patience_wait(&f->patience, f->cli);
 }
 
 /* True: the job is to be followed on. */
@@ -113,7 +104,6 @@ static bool take_interrupt(struct follow *f)
 /* Until the job has ended (CLI_OK) or cannot be followed (the exit status). */
 static int follow_to_end(struct follow *f)
 {
-    int delay_ms = RETRY_FIRST_MS;
     for (;;) {
         struct err e;
         int status = 0;
@@ -125,18 +115,17 @@ static int follow_to_end(struct follow *f)
                 return CLI_INTERRUPTED;
             continue;
         }
-        if (ok && status == 200)
-            delay_ms = RETRY_FIRST_MS; /* it was there, and ended the stream: it stops */
-        else if (ok && status != 503) {
+        /* 200: it was there and ended the stream, since it stops. */
+        if (ok && status != 200 && status != 503) {
             err_set(&e, ERR_NOT_FOUND, "job %s cannot be watched: the daemon answered %d", f->job,
                     status);
             cli_complain(&e);
             return CLI_FAILED;
-        } else if (!ok && e.code != ERR_UNAVAILABLE) {
+        } else if (!ok && e.code != ERR_UNAVAILABLE && e.code != ERR_IO) {
             cli_complain(&e);
             return CLI_FAILED;
         }
-        if (!wait_for_daemon(f, &delay_ms)) {
+        if (!wait_for_daemon(f)) {
             cli_progress_end(&f->progress);
             fprintf(stderr, "strided: the daemon has been away for %d s; job %s may go on\n",
                     f->cli->retry_s, f->job);
@@ -180,7 +169,8 @@ static int report_end(struct follow *f)
 
 int cli_follow(struct cli *cli, const char *job, bool cancel)
 {
-    struct follow f = {.cli = cli, .job = job, .cancel = cancel, .contact_ns = clock_ns()};
+    struct follow f = {.cli = cli, .job = job, .cancel = cancel};
+    cli_patience_begin(&f.patience);
     cli_progress_begin(&f.progress, job, cli->quiet);
     cli_interrupts_catch();
     int status = follow_to_end(&f);

@@ -160,29 +160,37 @@ static int on_progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, 
     return interrupts > *(const int *)context;
 }
 
-/* An empty list when there is no memory, which the daemon will complain of. */
-static struct curl_slist *headers_new(const char *const *headers)
+/* *list is to be freed also on failure. */
+static bool make_headers(const char *const *headers, struct curl_slist **list, struct err *e)
 {
-    struct curl_slist *list = NULL;
     for (; headers && *headers; headers++) {
-        struct curl_slist *longer = curl.curl_slist_append(list, *headers);
+        struct curl_slist *longer = curl.curl_slist_append(*list, *headers);
         if (!longer)
-            break;
-        list = longer;
+            return err_no_memory(e);
+        *list = longer;
     }
-    return list;
+    return true;
 }
 
-static curl_mime *parts_new(CURL *easy, const struct cli_request *request)
+static bool add_part(curl_mime *mime, const struct cli_part *from)
 {
-    curl_mime *mime = request->part_count > 0 ? curl.curl_mime_init(easy) : NULL;
-    for (int i = 0; mime && i < request->part_count; i++) {
-        curl_mimepart *part = curl.curl_mime_addpart(mime);
-        curl.curl_mime_name(part, "file");
-        curl.curl_mime_filename(part, request->parts[i].name);
-        curl.curl_mime_data(part, request->parts[i].bytes, request->parts[i].size);
-    }
-    return mime;
+    curl_mimepart *part = curl.curl_mime_addpart(mime);
+    return part && curl.curl_mime_name(part, "file") == CURLE_OK &&
+           curl.curl_mime_filename(part, from->name) == CURLE_OK &&
+           curl.curl_mime_data(part, from->bytes, from->size) == CURLE_OK;
+}
+
+/* *mime is to be freed also on failure. */
+static bool make_parts(CURL *easy, const struct cli_request *request, curl_mime **mime,
+                       struct err *e)
+{
+    if (request->part_count == 0)
+        return true;
+    *mime = curl.curl_mime_init(easy);
+    bool ok = *mime != NULL;
+    for (int i = 0; ok && i < request->part_count; i++)
+        ok = add_part(*mime, &request->parts[i]);
+    return ok || err_no_memory(e);
 }
 
 static void set_options(struct transfer *t, const char *url, int *interrupts_before)
@@ -217,7 +225,8 @@ static bool perform(struct transfer *t, struct err *e)
         return true;
     if (code == CURLE_ABORTED_BY_CALLBACK)
         return err_set(e, ERR_CANCELLED, "interrupted");
-    return err_set(e, ERR_UNAVAILABLE, "no answer from '%s': %s", t->http->server,
+    return err_set(e, code == CURLE_COULDNT_CONNECT ? ERR_UNAVAILABLE : ERR_IO,
+                   "no answer from '%s': %s", t->http->server,
                    t->http->error[0] ? t->http->error : curl.curl_easy_strerror(code));
 }
 
@@ -231,15 +240,17 @@ bool cli_http_send(struct cli_http *http, const struct cli_request *request,
     if ((size_t)snprintf(url, sizeof url, "%s%s", http->server, request->path) >= sizeof url)
         return err_set(e, ERR_INVALID, "path is too long");
     set_options(&t, url, &before);
-    struct curl_slist *headers = headers_new(request->headers);
-    curl_mime *mime = parts_new(http->easy, request);
+    struct curl_slist *headers = NULL;
+    curl_mime *mime = NULL;
+    bool ok =
+        make_headers(request->headers, &headers, e) && make_parts(http->easy, request, &mime, e);
     if (headers)
         curl.curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, headers);
     if (mime)
         curl.curl_easy_setopt(http->easy, CURLOPT_MIMEPOST, mime);
     else if (request->body)
         curl.curl_easy_setopt(http->easy, CURLOPT_POSTFIELDS, request->body);
-    const bool ok = perform(&t, e);
+    ok = ok && perform(&t, e);
     curl.curl_mime_free(mime);
     curl.curl_slist_free_all(headers);
     if (!ok)

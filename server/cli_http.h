@@ -38,8 +38,9 @@ struct cli_http;
 struct cli_http *cli_http_new(const char *server, struct err *e);
 void cli_http_free(struct cli_http *http); /* NULL is fine */
 
-/* True with any reply that came. False: ERR_UNAVAILABLE when the server cannot be reached or hung
- * up, ERR_CANCELLED on an interrupt (cli_interrupts > 0). */
+/* True with any reply that came. False: ERR_UNAVAILABLE when no connection could be made, ERR_IO
+ * when it broke before the reply's end (the request may have been taken), ERR_CANCELLED on an
+ * interrupt (cli_interrupts > 0). */
 bool cli_http_send(struct cli_http *http, const struct cli_request *request,
                    struct cli_reply *reply, struct err *e);
 void cli_reply_clear(struct cli_reply *reply);

@@ -207,7 +207,33 @@ static bool write_request(const struct train *t, struct buf *out, struct err *e)
 
 /* ---- post ---- */
 
-/* Its own key makes a post that had no answer safe to send again. */
+/* A daemon that is not there is not waited for, but one that was and broke off, or that is stopping
+ * or starting: the key makes the post safe to send again. */
+static int send_until_answered(struct train *t, const struct cli_request *request,
+                               struct cli_reply *reply)
+{
+    struct cli_patience patience;
+    bool was_there = false;
+    cli_patience_begin(&patience);
+    for (;;) {
+        struct err e = {.code = ERR_NONE};
+        const bool answered = cli_http_send(t->cli.http, request, reply, &e);
+        if (answered && reply->status != 503)
+            return cli_accept(reply);
+        was_there = was_there || answered || e.code == ERR_IO;
+        if (was_there && cli_patience_wait(&patience, &t->cli)) {
+            if (answered)
+                cli_reply_clear(reply);
+            continue;
+        }
+        if (answered)
+            return cli_accept(reply);
+        cli_complain(&e);
+        return cli_status_of(&e);
+    }
+}
+
+/* The user's key, or one of its own. */
 static void write_key_header(const struct train *t, char header[KEY_BYTES + 32])
 {
     const char *given = t->values[OPTION_KEY];
@@ -230,7 +256,7 @@ static int post(struct train *t, const char *body, struct client_job *job)
     const char *const headers[] = {"Content-Type: application/json", key, NULL};
     const struct cli_request request = {
         .method = "POST", .path = "/jobs", .headers = headers, .body = body};
-    int status = cli_send(&t->cli, &request, &reply);
+    int status = send_until_answered(t, &request, &reply);
     if (status != CLI_OK)
         return status;
     if (!client_job_read(reply.body.data, reply.body.size, job, &e)) {

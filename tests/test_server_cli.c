@@ -1,11 +1,14 @@
 /* The client commands: the real binary as a client, against a real daemon. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <pty.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "client_json.h"
 #include "harness.h"
+#include "http_listen.h"
 #include "job_client.h"
 
 static struct daemon served;
@@ -339,6 +342,61 @@ START_TEST(a_daemon_that_stays_away_ends_train_with_4)
 }
 END_TEST
 
+/* A daemon that takes a post and breaks off before it answers, then one that is stopping. The third
+ * time it answers. */
+struct broken {
+    int listener, posts;
+    char keys[3][128];
+};
+
+static void *serve_badly(void *context)
+{
+    static const char *const replies[] = {
+        "", "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 202 Accepted\r\nContent-Length: 10\r\nConnection: close\r\n\r\n{\"id\":\"7\"}"};
+    struct broken *b = context;
+    for (b->posts = 0; b->posts < 3; b->posts++) {
+        char text[8192] = "";
+        size_t size = 0;
+        const int fd = accept(b->listener, NULL, NULL);
+        while (!strstr(text, "}")) { /* the end of its body */
+            const ssize_t n = read(fd, text + size, sizeof text - 1 - size);
+            if (n <= 0)
+                break;
+            size += (size_t)n;
+        }
+        const char *key = strstr(text, "Idempotency-Key: ");
+        if (key)
+            sscanf(key, "Idempotency-Key: %127[^\r]", b->keys[b->posts]);
+        client_write(fd, replies[b->posts], strlen(replies[b->posts]));
+        close(fd);
+    }
+    return NULL;
+}
+
+START_TEST(a_post_without_an_answer_is_sent_again_with_its_key)
+{
+    struct broken broken = {.posts = 0};
+    struct err e;
+    pthread_t thread;
+    int port;
+    char *output;
+    broken.listener = http_listen("127.0.0.1:0", &port, &e);
+    ck_assert_int_ge(broken.listener, 0);
+    fcntl(broken.listener, F_SETFL, 0); /* accept waits */
+    snprintf(server, sizeof server, "--server=http://127.0.0.1:%d", port);
+    ck_assert_int_eq(pthread_create(&thread, NULL, serve_badly, &broken), 0);
+    ck_assert_msg(CLI(&output, TRAIN, "--detach") == 0, "%s", output);
+    ck_assert_str_eq(output, "7\n");
+    free(output);
+    pthread_join(thread, NULL);
+    close(broken.listener);
+    ck_assert_uint_gt(strlen(broken.keys[0]), 16);
+    ck_assert_str_eq(broken.keys[0], broken.keys[1]);
+    ck_assert_str_eq(broken.keys[0], broken.keys[2]);
+}
+END_TEST
+
 /* ---- on a terminal ---- */
 
 struct terminal {
@@ -495,6 +553,7 @@ TEST_PROGRAM("server_cli", train_shows_every_epoch_and_ends_with_0,
              detach_prints_the_id_and_the_same_key_posts_once, jobs_lists_shows_and_compares,
              predict_names_each_file_and_its_label, a_cancelled_job_ends_train_with_3,
              train_outlives_a_restart_of_the_daemon, a_daemon_that_stays_away_ends_train_with_4,
+             a_post_without_an_answer_is_sent_again_with_its_key,
              on_a_terminal_a_bar_stays_within_its_width, an_interrupt_leaves_the_job_to_itself,
              an_interrupt_cancels_the_job_where_that_is_wanted,
              events_are_read_however_they_are_cut, broken_and_endless_events_are_refused)
