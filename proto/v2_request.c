@@ -38,10 +38,14 @@ void v2_wanted_clear(struct v2_wanted *wanted)
     *wanted = (struct v2_wanted){0};
 }
 
+/* Pictures unfold: few bytes of them may take long. */
 bool v2_request_is_quick(const struct v2_body *body)
 {
+    static const char pictures[] = "\"BYTES\"";
     const bool json = body->head == V2_HEAD_ALL;
-    return body->size <= (json ? QUICK_JSON_BYTES : QUICK_BINARY_BYTES);
+    const bool small = body->size <= (json ? QUICK_JSON_BYTES : QUICK_BINARY_BYTES);
+    const size_t head = json || (uint64_t)body->head > body->size ? body->size : (size_t)body->head;
+    return small && !memmem(body->bytes, head, pictures, sizeof pictures - 1);
 }
 
 /* How many values a tensor may have: nothing is allocated for more. */

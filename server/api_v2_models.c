@@ -45,17 +45,25 @@ static void write_dims(struct json_writer *w, const char *key, const struct cnn_
 
 /* ---- metadata ---- */
 
+/* A list of one tensor: as metadata has it, or as Triton's configuration does. */
 static void write_tensor(struct json_writer *w, const char *key, const char *name,
-                         const struct cnn_shape *shape)
+                         const struct cnn_shape *shape, bool config)
 {
     jw_key(w, key);
     jw_array(w);
     jw_object(w);
     jw_key_string(w, "name", name);
-    jw_key_string(w, "datatype", "FP32");
-    write_dims(w, "shape", shape, true);
+    jw_key_string(w, config ? "data_type" : "datatype", config ? "TYPE_FP32" : "FP32");
+    write_dims(w, config ? "dims" : "shape", shape, !config);
     jw_object_end(w);
     jw_array_end(w);
+}
+
+static void write_tensors(struct json_writer *w, const struct model *model, bool config)
+{
+    const struct cnn_shape scores = {.c = model->meta.label_count, .size = {1, 1, 1}, .rank = 0};
+    write_tensor(w, config ? "input" : "inputs", V2_INPUT, &model->net->input, config);
+    write_tensor(w, config ? "output" : "outputs", V2_OUTPUT, &scores, config);
 }
 
 static bool write_versions(struct json_writer *w, struct app *app, const char *name, struct err *e)
@@ -80,15 +88,13 @@ bool api_v2_model(struct app *app, const struct http_request *request,
     struct model *model = acquire(app, request, e);
     if (!model)
         return false;
-    const struct cnn_shape scores = {.c = model->meta.label_count, .size = {1, 1, 1}, .rank = 0};
     struct json_writer w;
     jw_begin(&w, &response->body);
     jw_object(&w);
     jw_key_string(&w, "name", model->name);
     const bool ok = write_versions(&w, app, model->name, e);
     jw_key_string(&w, "platform", "strided_onnx");
-    write_tensor(&w, "inputs", V2_INPUT, &model->net->input);
-    write_tensor(&w, "outputs", V2_OUTPUT, &scores);
+    write_tensors(&w, model, false);
     jw_object_end(&w);
     model_release(model);
     return ok;
@@ -141,26 +147,12 @@ bool api_v2_model_ready(struct app *app, const struct http_request *request,
 
 /* ---- configuration ---- */
 
-static void write_config_tensor(struct json_writer *w, const char *key, const char *name,
-                                const struct cnn_shape *shape)
-{
-    jw_key(w, key);
-    jw_array(w);
-    jw_object(w);
-    jw_key_string(w, "name", name);
-    jw_key_string(w, "data_type", "TYPE_FP32");
-    write_dims(w, "dims", shape, false);
-    jw_object_end(w);
-    jw_array_end(w);
-}
-
 bool api_v2_model_config(struct app *app, const struct http_request *request,
                          struct http_response *response, struct err *e)
 {
     struct model *model = acquire(app, request, e);
     if (!model)
         return false;
-    const struct cnn_shape scores = {.c = model->meta.label_count, .size = {1, 1, 1}, .rank = 0};
     struct json_writer w;
     jw_begin(&w, &response->body);
     jw_object(&w);
@@ -168,8 +160,7 @@ bool api_v2_model_config(struct app *app, const struct http_request *request,
     jw_key_string(&w, "platform", "strided_onnx");
     jw_key_string(&w, "backend", "strided");
     jw_key_int(&w, "max_batch_size", LIMIT_PREDICT_SAMPLES);
-    write_config_tensor(&w, "input", V2_INPUT, &model->net->input);
-    write_config_tensor(&w, "output", V2_OUTPUT, &scores);
+    write_tensors(&w, model, true);
     jw_key(&w, "instance_group");
     jw_array(&w);
     jw_object(&w);

@@ -5,6 +5,7 @@
 
 #include "png_write.h"
 #include "served.h"
+#include "v2.h"
 
 static struct daemon server;
 
@@ -375,6 +376,25 @@ START_TEST(pictures_come_as_bytes)
 }
 END_TEST
 
+/* Whatever may take long to read is not read on a thread that serves others. */
+START_TEST(only_small_bodies_without_pictures_are_quick)
+{
+    static const char numbers[] = REQUEST(INPUT("FP32", "[1,4]", NUMBERS));
+    static const char picture[] = REQUEST(INPUT("BYTES", "[1]", "[\"\"]"));
+    static const char blob[] = "{}\"BYTES\""; /* behind the head: values, not a datatype */
+    struct v2_body body = {numbers, sizeof numbers - 1, V2_HEAD_ALL};
+    ck_assert(v2_request_is_quick(&body));
+    body.size = 1 << 20;
+    ck_assert(!v2_request_is_quick(&body));
+    body = (struct v2_body){picture, sizeof picture - 1, V2_HEAD_ALL};
+    ck_assert(!v2_request_is_quick(&body));
+    body = (struct v2_body){blob, sizeof blob - 1, 2};
+    ck_assert(v2_request_is_quick(&body));
+    body.head = INT64_MAX;
+    ck_assert(!v2_request_is_quick(&body));
+}
+END_TEST
+
 START_TEST(compressed_requests_count_the_head_before_compression)
 {
     static const float one[] = {1, 2, 3, 9};
@@ -469,5 +489,6 @@ TEST_PROGRAM("server v2", server_and_models_describe_themselves, the_server_take
              whole_numbers_are_preprocessed_whatever_their_type, wrong_requests_name_what_is_wrong,
              binary_tensors_come_and_go_behind_the_json, a_head_of_0_makes_the_body_the_input,
              wrong_binary_sizes_are_refused, classification_names_the_best_classes,
-             pictures_come_as_bytes, compressed_requests_count_the_head_before_compression,
-             statistics_count_what_was_asked, the_repository_unloads_and_loads)
+             pictures_come_as_bytes, only_small_bodies_without_pictures_are_quick,
+             compressed_requests_count_the_head_before_compression, statistics_count_what_was_asked,
+             the_repository_unloads_and_loads)
